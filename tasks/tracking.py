@@ -1,0 +1,281 @@
+"""The registry side of MLflow: versions, aliases, holds, gate records, artifacts.
+
+What one run logs is in `runlog.py`. A registered version exists only together with its gate record: the
+record is written to the store first, and the version carries its address and sha256 from the first moment.
+"""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlparse
+
+from tasks import store
+from tasks.errors import PlatformError, RegistryError
+from tasks.gate import GateRecord
+from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+Alias = Literal["champion", "previous"]
+
+DIGEST = "slipway.digest"
+RECORD = "slipway.gate_record"
+RECORD_SHA256 = "slipway.gate_record_sha256"
+RUN_KEY = "slipway.run_key"
+ROLLED_BACK = "slipway.rolled_back"
+HOLD = "slipway.hold"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version. `digest` and `run_key` are what its tags say: check them before trusting."""
+
+    model: str
+    number: int
+    run_id: str
+    source: str
+    tags: dict[str, str] = field(repr=False)
+
+    @property
+    def digest(self) -> str | None:
+        return self.tags.get(DIGEST)
+
+    @property
+    def run_key(self) -> str | None:
+        return self.tags.get(RUN_KEY)
+
+    @property
+    def rolled_back(self) -> str | None:
+        """Why a rollback left this version, if one did."""
+        return self.tags.get(ROLLED_BACK)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} version {self.number}"
+
+    @cached_property
+    def uri(self) -> str:
+        """Folder of the artifacts: a local path or `s3://`."""
+        return _plain_uri(client().get_model_version_download_uri(self.model, str(self.number)))
+
+
+def check_server() -> None:
+    """Raise PlatformError at once if MLflow does not answer, before anything is written."""
+    import httpx
+
+    url = settings().mlflow_url
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise PlatformError(
+            f"MLflow server {url or '(no address)'}",
+            f"does not answer ({error})",
+            "Start the platform with `slipway up`, or set SLIPWAY_MLFLOW_URL.",
+        ) from error
+
+
+def client() -> "MlflowClient":
+    """The client of the platform's MLflow server."""
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    url = settings().mlflow_url
+    if not url:
+        raise PlatformError(
+            "MLflow server",
+            "has no address",
+            "Start the platform with `slipway up`, or set SLIPWAY_MLFLOW_URL.",
+        )
+    mlflow.set_tracking_uri(url)
+    mlflow.set_registry_uri(url)
+    return MlflowClient(url, url)
+
+
+def versions(model: str) -> list[Version]:
+    """All registered versions, newest first."""
+    found = client().search_model_versions(f"name = '{model}'", max_results=10_000)
+    return sorted((_version(entry) for entry in found), key=lambda version: -version.number)
+
+
+def get_version(model: str, number: int) -> Version:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client().get_model_version(model, str(number)))
+    except MlflowException as error:
+        known = ", ".join(str(version.number) for version in versions(model)) or "none"
+        raise RegistryError(
+            f"{model} version {number}",
+            f"is not registered ({error.message}); registered: {known}",
+            "Name a registered version.",
+        ) from error
+
+
+def alias(model: str, name: Alias) -> Version | None:
+    """The version that an alias points at, or None if the alias or the model does not exist."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client().get_model_version_by_alias(model, name))
+    except MlflowException as error:
+        if _absent(error):
+            return None
+        raise
+
+
+def set_alias(model: str, name: Alias, number: int) -> None:
+    client().set_registered_model_alias(model, name, str(number))
+
+
+def delete_alias(model: str, name: Alias) -> None:
+    client().delete_registered_model_alias(model, name)
+
+
+def tag_version(version: Version, key: str, value: str) -> None:
+    client().set_model_version_tag(version.model, str(version.number), key, value)
+
+
+def untag_version(version: Version, key: str) -> None:
+    client().delete_model_version_tag(version.model, str(version.number), key)
+
+
+def hold(model: str) -> str | None:
+    """Why scheduled retrains of `model` must not release, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags: dict[str, str] = client().get_registered_model(model).tags
+    except MlflowException as error:
+        if _absent(error):
+            return None
+        raise
+    return tags.get(HOLD) or None
+
+
+def set_hold(model: str, reason: str) -> None:
+    client().set_registered_model_tag(model, HOLD, reason)
+
+
+def clear_hold(model: str) -> None:
+    if hold(model) is not None:
+        client().delete_registered_model_tag(model, HOLD)
+
+
+def register(record: GateRecord, source: str) -> Version:
+    """A new version of `record.model` for the logged model `source` (`models:/m-...`), with its gate record.
+
+    The version of an earlier, interrupted run with the same run key is returned instead of a second one.
+    """
+    from mlflow.exceptions import MlflowException
+
+    mlflow = client()
+    try:
+        mlflow.create_registered_model(record.model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    body = record.model_dump_json(indent=2).encode()
+    place = store.join(
+        settings().store_root, "records", record.model, f"{record.digest.removeprefix('sha256:')}.json"
+    )
+    store.write_bytes(place, body)
+    tags = {
+        DIGEST: record.digest,
+        RECORD: place,
+        RECORD_SHA256: hashlib.sha256(body).hexdigest(),
+        RUN_KEY: record.run_key,
+    }
+    return _version(mlflow.create_model_version(record.model, source, record.run_id, tags=tags))
+
+
+def read_record(version: Version) -> GateRecord:
+    """The gate record of `version`. RegistryError if it is missing, altered, or of another model."""
+    from pydantic import ValidationError
+
+    place, expected = version.tags.get(RECORD), version.tags.get(RECORD_SHA256)
+    if not place or not expected:
+        raise RegistryError(
+            version.name, "has no gate record", "Release a version that `slipway retrain` registered."
+        )
+    root = store.join(settings().store_root, "records", version.model)
+    if not place.startswith(root + "/") or ".." in place:
+        raise RegistryError(
+            version.name, f"names a gate record outside {root}: {place}", "Do not release this version."
+        )
+    if not store.exists(place):
+        raise RegistryError(version.name, f"its gate record {place} is gone", "Retrain the model.")
+    body = store.read_bytes(place)
+    if hashlib.sha256(body).hexdigest() != expected:
+        raise RegistryError(
+            version.name,
+            f"its gate record {place} was altered after registration",
+            "Find out who did, and retrain the model.",
+        )
+    try:
+        record = GateRecord.model_validate_json(body)
+    except ValidationError as error:
+        raise RegistryError(version.name, f"its gate record cannot be read ({error})", "Retrain.") from error
+    if record.model != version.model or record.digest != version.digest:
+        raise RegistryError(
+            version.name,
+            f"its gate record is about {record.model} with digest {record.digest}, not {version.digest}",
+            "Do not release this version; retrain the model.",
+        )
+    return record
+
+
+def download(version: Version) -> Path:
+    """A local folder with the artifacts of `version`: the stored one itself when it is local.
+
+    Nothing is checked or loaded here: give the folder to `slipway_model_server.trust`.
+    """
+    if not version.uri.startswith("s3://"):
+        folder = Path(version.uri)
+        if not folder.is_dir():
+            raise RegistryError(version.name, f"its artifacts {folder} are gone", "Restore them, or retrain.")
+        return folder
+    target = Path(tempfile.mkdtemp(prefix="slipway-model-"))
+    for file in store.list_files(version.uri):
+        place = target / file.uri.removeprefix(version.uri).lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(store.read_bytes(file.uri))
+    return target
+
+
+def load_pipeline(version: Version) -> "Pipeline":
+    """The fitted Pipeline of `version`, loaded only after its digest and types were checked."""
+    from slipway_model_server.trust import ModelRefused, load_model
+
+    record = read_record(version)
+    try:
+        return load_model(download(version), record.digest).pipeline
+    except ModelRefused as error:
+        raise RegistryError(
+            version.name, f"is not what was registered ({error})", "Do not release it."
+        ) from error
+
+
+def _version(entry: "ModelVersion") -> Version:
+    return Version(
+        model=entry.name,
+        number=int(entry.version),
+        run_id=entry.run_id or "",
+        source=entry.source,
+        tags=dict(entry.tags),
+    )
+
+
+def _absent(error: Exception) -> bool:
+    """MLflow says RESOURCE_DOES_NOT_EXIST for a missing model, INVALID_PARAMETER_VALUE for a missing alias."""
+    return getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def _plain_uri(uri: str) -> str:
+    parsed = urlparse(uri)
+    return unquote(parsed.path) if parsed.scheme == "file" else uri

@@ -93,6 +93,19 @@ def _gaps(evidence: Evidence | None, gate: GateSpec) -> Iterator[str]:
     yield from evidence.problems
     if not _finite(evidence.candidate):
         yield f"The candidate's {gate.metric} is not a finite number."
+    yield from _champion_gaps(evidence, gate)
+    for column in gate.slices:
+        if not any(found.column == column for found in evidence.slices):
+            yield f"There is no evidence for the slices of {column}."
+    for found in evidence.slices:
+        if found.judged and not _finite(found.candidate):
+            yield (
+                f"The candidate's {gate.metric} where {found.column} is {found.value} "
+                f"({found.rows} rows) is not a finite number."
+            )
+
+
+def _champion_gaps(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
     if evidence.champion_problem is not None:
         yield f"The champion cannot be judged on these rows: {evidence.champion_problem.rstrip('.')}."
     elif evidence.has_champion:
@@ -102,15 +115,6 @@ def _gaps(evidence: Evidence | None, gate: GateSpec) -> Iterator[str]:
             yield "There is no finite interval of candidate - champion."
         elif evidence.interval[0] > evidence.interval[1]:
             yield f"The interval {_interval(evidence.interval)} is upside down."
-    for column in gate.slices:
-        if not any(found.column == column for found in evidence.slices) and not evidence.unreported_slices:
-            yield f"There is no evidence for the slices of {column}."
-    for found in evidence.slices:
-        if found.judged and not _finite(found.candidate):
-            yield (
-                f"The candidate's {gate.metric} where {found.column} is {found.value} "
-                f"({found.rows} rows) is not a finite number."
-            )
 
 
 def _failures(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
@@ -125,10 +129,7 @@ def _failures(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
                 f"{found.candidate:.4f}, below the floor {floor:.4f}."
             )
     if evidence.has_champion and evidence.interval is not None and evidence.interval[0] < gate.margin:
-        yield (
-            f"Candidate - champion is {_difference(evidence):+.4f} with a {evidence.confidence:.0%} interval of "
-            f"{_interval(evidence.interval)}; its lower end is below the margin {gate.margin:+.4f}."
-        )
+        yield f"{_compared(evidence, evidence.interval)}; its lower end is below the margin {gate.margin:+.4f}."
 
 
 def _merits(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
@@ -144,10 +145,7 @@ def _merits(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
             f"{lowest.candidate:.4f} against {lowest.floor:.4f})."
         )
     if evidence.has_champion and evidence.interval is not None:
-        yield (
-            f"Candidate - champion is {_difference(evidence):+.4f} with a {evidence.confidence:.0%} interval of "
-            f"{_interval(evidence.interval)}; its lower end reaches the margin {gate.margin:+.4f}."
-        )
+        yield f"{_compared(evidence, evidence.interval)}; its lower end reaches the margin {gate.margin:+.4f}."
     else:
         yield "There is no champion: a first model is judged by the floors alone."
 
@@ -163,8 +161,12 @@ def _number(number: float | None) -> float:
     return number
 
 
-def _difference(evidence: Evidence) -> float:
-    return _number(evidence.candidate) - _number(evidence.champion)
+def _compared(evidence: Evidence, interval: tuple[float, float]) -> str:
+    difference = _number(evidence.candidate) - _number(evidence.champion)
+    return (
+        f"Candidate - champion is {difference:+.4f} with a {evidence.confidence:.0%} interval of "
+        f"{_interval(interval)}"
+    )
 
 
 def _interval(interval: tuple[float, float]) -> str:

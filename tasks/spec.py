@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,8 @@ ColumnType = Literal["int64", "float64", "string", "bool", "datetime"]
 Role = Literal["numeric", "categorical", "date"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Location = tuple[str | int, ...]
+"""Keys and list indices from the top of the document down to a place in it."""
 TARGET = "__target__"
 """Name of the target's column in prepared data."""
 
@@ -249,16 +251,29 @@ class ModelSpec(Strict):
     serving: ServingSpec = ServingSpec()
 
     _path: Path = PrivateAttr(default=Path())
+    _lines: dict[Location, int] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path:
         return self._path
+
+    def place(self, *key: str | int) -> str:
+        """`file:line: key` for messages; the line is that of the nearest place that the file has."""
+        return place(self._path, key, self._lines)
 
     @property
     def digest(self) -> str:
         """sha256 of the spec's content, comments and order of keys left out."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def model_types(self) -> dict[str, ColumnType]:
+        """Types of the columns that the model takes: an int64 that may be missing is a float64 to it."""
+        return {
+            name: "float64" if column.type == "int64" and column.nullable else column.type
+            for name, column in self.columns.items()
+        }
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -329,7 +344,9 @@ def parse_spec(text: str, path: Path) -> ModelSpec:
     except yaml.YAMLError as error:
         raise SpecError(str(path), f"is not YAML ({' '.join(str(error).split())})", "Correct it.") from error
     if not isinstance(content, dict) or node is None:
-        raise SpecError(str(path), f"holds {type(content).__name__}, not a mapping", "See deployments/models/.")
+        raise SpecError(
+            str(path), f"holds {type(content).__name__}, not a mapping", "See deployments/models/."
+        )
     lines = dict(key_lines(node))
     repeated = [f"{path}:{line}: key {key!r}" for key, line in repeated_keys(node)]
     if repeated:
@@ -343,16 +360,19 @@ def parse_spec(text: str, path: Path) -> ModelSpec:
     except ValidationError as error:
         raise _spec_error(path, error, lines) from None
     spec._path = path
+    spec._lines = lines
     return spec
+
+
+def place(path: Path, key: Location, lines: Mapping[Location, int]) -> str:
+    line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), 1)
+    return f"{path}:{line}: {'.'.join(map(str, key)) or 'spec'}"
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot stand in a spec")
-
-
-Location = tuple[str | int, ...]
 
 
 def key_lines(node: yaml.Node, at: Location = ()) -> Iterator[tuple[Location, int]]:
@@ -382,18 +402,22 @@ def repeated_keys(node: yaml.Node) -> Iterator[tuple[str, int]]:
             yield from repeated_keys(value)
 
 
-def _spec_error(path: Path, error: ValidationError, lines: dict[Location, int]) -> SpecError:
+def _spec_error(path: Path, error: ValidationError, lines: Mapping[Location, int]) -> SpecError:
     """One SpecError for the first problem, with the count of the others."""
     problems = error.errors(include_url=False)
     first = problems[0]
-    location = tuple(part for part in first["loc"] if (*first["loc"][:1], part) is not None)
-    key = tuple(location)
-    if first["type"] == "value_error" and not key:
-        message = first["msg"].removeprefix("Value error, ")
-        key = tuple(message.split(":", 1)[0].split("."))
-    line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), 1)
     others = f" ({len(problems) - 1} more problems in this file)" if len(problems) > 1 else ""
-    return SpecError(f"{path}:{line}: {'.'.join(map(str, location)) or 'spec'}", _found(first) + others, _allowed(first))
+    return SpecError(place(path, _key(first), lines), _found(first) + others, _allowed(first))
+
+
+def _key(problem: Any) -> Location:
+    """The problem's place in the document: pydantic adds the name of the union's member to a split's."""
+    key: Location = problem["loc"]
+    if key[:1] == ("split",) and len(key) > 1:
+        key = (key[0], *key[2:])
+    if not key and problem["type"] == "value_error":  # "columns.age: ..." of ModelSpec's own check
+        key = tuple(str(problem["ctx"]["error"]).split(":", 1)[0].split("."))
+    return key
 
 
 def _found(problem: Any) -> str:
@@ -421,8 +445,15 @@ def fields_at(location: Location) -> list[str]:
     here: Any = ModelSpec
     by_split = {"random": RandomSplit, "group": GroupSplit, "time": TimeSplit}
     known: dict[str, Any] = {
-        "columns": Column, "gate": GateSpec, "candidates": CandidateSpec, "encoders": Encoders,
-        "search": Search, "serving": ServingSpec, "numeric": Step, "categorical": Step, "date": Step,
+        "columns": Column,
+        "gate": GateSpec,
+        "candidates": CandidateSpec,
+        "encoders": Encoders,
+        "search": Search,
+        "serving": ServingSpec,
+        "numeric": Step,
+        "categorical": Step,
+        "date": Step,
     }
     for part in location:
         if isinstance(part, str):

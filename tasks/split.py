@@ -75,9 +75,7 @@ def _resolved(spec: ModelSpec, frame: "pd.DataFrame") -> ResolvedSplit:
             if len(frame) == 0:
                 raise DataError(f"column {column!r}", "there are no rows to split", "Look at `prepare`.")
             newest = _times(frame, column).max().to_pydatetime().replace(tzinfo=UTC)
-            return ResolvedSplit(
-                by="time", columns=(column,), cut=newest - timedelta(days=last_days)
-            )
+            return ResolvedSplit(by="time", columns=(column,), cut=newest - timedelta(days=last_days))
 
 
 def test_rows(split: ResolvedSplit, frame: "pd.DataFrame") -> "Mask":

@@ -129,7 +129,8 @@ def _failures(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
                 f"{found.candidate:.4f}, below the floor {floor:.4f}."
             )
     if evidence.has_champion and evidence.interval is not None and evidence.interval[0] < gate.margin:
-        yield f"{_compared(evidence, evidence.interval)}; its lower end is below the margin {gate.margin:+.4f}."
+        compared = _compared(evidence, evidence.interval)
+        yield f"{compared}; its lower end is below the margin {gate.margin:+.4f}."
 
 
 def _merits(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
@@ -145,7 +146,8 @@ def _merits(evidence: Evidence, gate: GateSpec) -> Iterator[str]:
             f"{lowest.candidate:.4f} against {lowest.floor:.4f})."
         )
     if evidence.has_champion and evidence.interval is not None:
-        yield f"{_compared(evidence, evidence.interval)}; its lower end reaches the margin {gate.margin:+.4f}."
+        compared = _compared(evidence, evidence.interval)
+        yield f"{compared}; its lower end reaches the margin {gate.margin:+.4f}."
     else:
         yield "There is no champion: a first model is judged by the floors alone."
 

@@ -22,7 +22,7 @@ from pydantic import (
 from slipway_model_server.estimators import ESTIMATORS
 
 from tasks.errors import SpecError
-from tasks.metrics import METRICS, NEEDS_PROBABILITY, Problem
+from tasks.metrics import METRICS, Problem
 from tasks.settings import ROOT
 
 MODELS = ROOT / "deployments" / "models"
@@ -173,10 +173,10 @@ class Step(Strict):
 def nested_steps(parameters: Any) -> Iterator[dict[str, Any]]:
     """The estimators written inside `parameters`, at the first level where one is met."""
     if isinstance(parameters, dict):
-        if "estimator" in parameters and set(parameters) <= {"estimator", "parameters", "name"}:
-            if isinstance(parameters["estimator"], str):
-                yield parameters
-                return
+        keys = set(parameters)
+        if keys <= {"estimator", "parameters", "name"} and isinstance(parameters.get("estimator"), str):
+            yield parameters
+            return
         for value in parameters.values():
             yield from nested_steps(value)
     elif isinstance(parameters, list | tuple):
@@ -233,7 +233,7 @@ class ModelSpec(Strict):
     description: str = ""
     problem: Problem
     features: str
-    """Module (dotted, or a `.py` file beside the spec) that has `prepare`, and `target` if `target` is unset."""
+    """Module (dotted, or a `.py` file beside the spec) with `prepare`, and `target` if `target` is unset."""
     frames: Literal["narwhals", "native"] = "narwhals"
     sources: Annotated[dict[str, str], Field(min_length=1)]
     seed: str | None = None

@@ -4,6 +4,7 @@ The test part is never seen here: a search, and the choice between candidates, s
 training rows. Each `Fit` of `plan_fits` is a unit that can run at the same time as the others.
 """
 
+import importlib
 import itertools
 import math
 import random
@@ -68,15 +69,18 @@ class Candidate:
 def warm_imports() -> None:
     """Imports everything that fitting needs. Call it before the first thread: lazy imports of scikit-learn
     in several threads at once end in `_DeadlockError`."""
-    import matplotlib.figure
-    import sklearn.calibration
-    import sklearn.compose
-    import sklearn.ensemble
-    import sklearn.impute
-    import sklearn.inspection
-    import sklearn.linear_model
-    import sklearn.pipeline
-    import sklearn.preprocessing  # noqa: F401
+    for module in (
+        "matplotlib.figure",
+        "pandas",
+        "scipy.stats",
+        "sklearn.compose",
+        "sklearn.ensemble",
+        "sklearn.impute",
+        "sklearn.inspection",
+        "sklearn.pipeline",
+        "sklearn.preprocessing",
+    ):
+        importlib.import_module(module)
 
 
 def parameter_sets(candidate: CandidateSpec) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ record is written to the store first, and the version carries its address and sh
 """
 
 import hashlib
+import logging
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -92,6 +93,7 @@ def client() -> "MlflowClient":
             "has no address",
             "Start the platform with `slipway up`, or set SLIPWAY_MLFLOW_URL.",
         )
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it warns of a missing pip, and prints links
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)
     return MlflowClient(url, url)
@@ -168,10 +170,7 @@ def clear_hold(model: str) -> None:
 
 
 def register(record: GateRecord, source: str) -> Version:
-    """A new version of `record.model` for the logged model `source` (`models:/m-...`), with its gate record.
-
-    The version of an earlier, interrupted run with the same run key is returned instead of a second one.
-    """
+    """A new version of `record.model` for the logged model `source` (`models:/m-...`), with its gate record."""
     from mlflow.exceptions import MlflowException
 
     mlflow = client()
@@ -191,7 +190,18 @@ def register(record: GateRecord, source: str) -> Version:
         RECORD_SHA256: hashlib.sha256(body).hexdigest(),
         RUN_KEY: record.run_key,
     }
-    return _version(mlflow.create_model_version(record.model, source, record.run_id, tags=tags))
+    model_id = source.removeprefix("models:/")
+    return _version(
+        mlflow.create_model_version(record.model, source, record.run_id, tags=tags, model_id=model_id)
+    )
+
+
+def version_of(model: str, run_key: str) -> Version | None:
+    """The version that a retrain with this run key registered, if one did and was not rolled back.
+
+    A retrain that was killed between registering and releasing goes on from here.
+    """
+    return next((v for v in versions(model) if v.run_key == run_key and not v.rolled_back), None)
 
 
 def read_record(version: Version) -> GateRecord:
@@ -242,9 +252,9 @@ def download(version: Version) -> Path:
         return folder
     target = Path(tempfile.mkdtemp(prefix="slipway-model-"))
     for file in store.list_files(version.uri):
-        place = target / file.uri.removeprefix(version.uri).lstrip("/")
+        place = target / file.removeprefix(version.uri).lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(store.read_bytes(file.uri))
+        place.write_bytes(store.read_bytes(file))
     return target
 
 

@@ -1,0 +1,61 @@
+"""A registered version becomes live, proven by its golden rows; or everything stays as it was."""
+
+from prefect import flow
+
+from flows.steps import step
+from tasks import releasing, tracking
+from tasks.locks import one_at_a_time
+from tasks.releasing import ReleaseResult
+from tasks.serving import serving
+from tasks.spec import load_spec
+from tasks.tracking import Version
+from tasks.undo import or_as_before
+
+prepare_release = step(releasing.prepare_release, "check the artifacts and plan")
+prove_candidate = step(releasing.prove_candidate, "prove the candidate at its own address")
+move_traffic = step(releasing.move_traffic, "move traffic")
+prove_live = step(releasing.prove_live, "prove the stable address")
+move_aliases = step(releasing.move_aliases, "move the aliases")
+retire = step(releasing.retire, "retire the candidate")
+
+
+@flow(name="release", flow_run_name="release {model}")
+def release(
+    model: str,
+    version: int | None = None,
+    force: bool = False,
+    reason: str = "",
+    by_person: bool = True,
+) -> ReleaseResult:
+    """Make `version` of `model` (default: the newest with a valid gate record) live.
+
+    A person's release ends a hold; one that is not `by_person` respects it and changes nothing. `force`, with
+    a `reason` that is recorded, excuses a missing gate record and nothing else. Running it again is harmless.
+    Raises ServingError, RegistryError or SpecError; what was live before is live then.
+    """
+    spec = load_spec(model)
+    tracking.check_server()
+    with one_at_a_time("release", spec.name):
+        held = tracking.hold(spec.name)
+        if held is not None and not by_person:
+            return releasing.on_hold(spec.name, serving(), held)
+        chosen = releasing.select_version(spec.name, version, force, reason)
+        result = bring_live(chosen, spec.serving.latency_ms)
+        if by_person:
+            releasing.end_hold(chosen)
+    return result
+
+
+def bring_live(version: Version, latency_ms: float) -> ReleaseResult:
+    """The steps that `release` and `rollback` share. The caller holds the model's lock."""
+    server = serving()
+    ongoing = prepare_release(version, latency_ms, server)
+    with or_as_before(ongoing, server):
+        if ongoing.plan.moves_traffic:
+            prove_candidate(ongoing, server)
+            move_traffic(ongoing, server)
+        figures = prove_live(ongoing, server)
+        if ongoing.plan.moves_aliases:
+            move_aliases(ongoing)
+    note = retire(ongoing, server)
+    return releasing.result(ongoing, server, figures, note)

@@ -1,0 +1,92 @@
+"""What a release needs of a server, whichever it is: `local.py` here, `seldon.py` on a cluster."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasks.errors import PlatformError
+from tasks.settings import settings
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one model answers the Open Inference Protocol v2, and under which name."""
+
+    name: str
+    rest: str
+    """Base URL; the inference path is `<rest>/v2/models/<name>/infer`."""
+    grpc: str
+    """host:port"""
+
+    @property
+    def infer_url(self) -> str:
+        return f"{self.rest}/v2/models/{self.name}/infer"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an answer says of itself: the registered version's number and the digest of its artifacts."""
+
+    number: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"version {self.number} ({self.digest[:19]})"
+
+
+@dataclass(frozen=True)
+class Predictor(Served):
+    """One version with its artifacts, as a server is told to serve it."""
+
+    uri: str
+    """Folder of the artifacts: a local path or `s3://`."""
+
+    @property
+    def served(self) -> Served:
+        return Served(self.number, self.digest)
+
+
+class Serving(Protocol):
+    """A server of models. Each method raises ServingError, or PlatformError if the server is not there.
+
+    Every method may be repeated: a release that was killed calls them again.
+    """
+
+    def start_candidate(self, model: str, predictor: Predictor) -> None:
+        """Start `predictor` beside what is live, without traffic, and return when it is ready."""
+
+    def candidate(self, model: str, number: int) -> Endpoint:
+        """Address at which a started candidate answers."""
+
+    def stable(self, model: str) -> Endpoint:
+        """The address that clients use."""
+
+    def told(self, model: str) -> Predictor | None:
+        """What the server was last told to serve at the stable address; it serves that after a restart."""
+
+    def answering(self, model: str) -> Served | None:
+        """What really answers at the stable address, or None if nothing does."""
+
+    def move_traffic(self, model: str, to: Predictor | None) -> None:
+        """Let `to` answer at the stable address (None: nothing); no request is lost on the way."""
+
+    def retire_candidates(self, model: str) -> None:
+        """Remove every predictor of `model` but the live one, also those that a killed release left."""
+
+    def models(self) -> list[str]:
+        """Names of the models that the server was told to serve."""
+
+    def log_tail(self, lines: int = 30) -> str:
+        """The end of the server's log, for error messages."""
+
+
+def serving() -> Serving:
+    """The server of this platform."""
+    if settings().platform == "embedded":
+        from tasks.serving.local import LocalServing
+
+        return LocalServing.of(settings())
+    raise PlatformError(
+        f"serving on platform {settings().platform!r}",
+        "is not known to this version of Slipway",
+        "Set SLIPWAY_PLATFORM=embedded.",
+    )

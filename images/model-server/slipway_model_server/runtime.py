@@ -10,6 +10,7 @@ from mlserver.errors import MLServerError
 from mlserver.types import (
     InferenceRequest,
     InferenceResponse,
+    MetadataModelResponse,
     MetadataTensor,
     Parameters,
     ResponseOutput,
@@ -56,6 +57,12 @@ class Runtime(MLModel):  # type: ignore[misc]
             for name, column in model.columns.items()
         ]
         return True
+
+    async def metadata(self) -> MetadataModelResponse:
+        """The protocol's metadata, and which version this is: a release asks that without knowing columns."""
+        found: MetadataModelResponse = await super().metadata()
+        found.parameters = Parameters(**self._told)
+        return found
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Outputs `prediction` and, for a classifier that knows it, `probability`."""

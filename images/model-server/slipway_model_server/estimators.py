@@ -10,14 +10,14 @@ Left out, with the reason:
 - `FunctionTransformer`: its function cannot be written in a spec; `date_step` is the one use of it.
 - `SVC` and `NuSVC` are here, their `probability` parameter is deprecated by scikit-learn: wrap them in
   `CalibratedClassifierCV` for probabilities.
+- `PassiveAggressive*`: deprecated by scikit-learn; `SGDClassifier` and `SGDRegressor` do the same.
 - `MultiOutput*`, `MultiTask*`, `*Chain`, `CCA`, `PLSCanonical`: more than one target.
 - `RadiusNeighbors*`: no answer for a row without a neighbour. `IsotonicRegression`: one column only.
 - `FixedThresholdClassifier`, `TunedThresholdClassifierCV`: the label would not be the one that the gate's
   probability metrics speak of. `SelfTrainingClassifier`, `LabelPropagation`, `LabelSpreading`: unlabelled
   rows never reach training. `Dummy*`: nothing to serve.
 - `DictVectorizer`, `FeatureHasher`, text vectorizers: they take dicts or texts, not columns.
-- `SplineTransformer`: its file names a function of scipy's private array layer, which changes with scipy.
-- `MissingIndicator` is better had as `add_indicator` of an imputer; alone it is allowed.
+- `GaussianProcess*`: their kernels cannot be written in a spec.
 """
 
 from dataclasses import dataclass
@@ -40,12 +40,18 @@ class Entry:
 
 
 TREE = ("sklearn.tree._tree.Tree",)
-HISTOGRAM_TREE = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+HISTOGRAM_TREES = (
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    # Beside them, the check of the columns in `categorical_features`:
+    "functools.partial",
+    "sklearn.utils.validation.check_array",
+)
 OPTIMIZERS = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
 )
 NEIGHBOURS = (
+    "sklearn.metrics._dist_metrics.ChebyshevDistance64",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
     "sklearn.metrics._dist_metrics.MinkowskiDistance64",
@@ -55,7 +61,10 @@ NEIGHBOURS = (
 CALIBRATION = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
 )
+NAMED = ("sklearn.utils._bunch.Bunch",)
+SPLINE = ("scipy._lib.array_api_compat.numpy._aliases.asarray", "scipy.interpolate._bsplines.BSpline")
 DTYPE = ("numpy.dtype",)
 DATE = ("numpy.asarray_chkfinite",)
 
@@ -67,13 +76,12 @@ CLASSIFIERS: dict[str, Entry] = {
     "sklearn.ensemble.BaggingClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.ExtraTreesClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.GradientBoostingClassifier": Entry("classifier", TREE, argmax=True),
-    "sklearn.ensemble.HistGradientBoostingClassifier": Entry("classifier", HISTOGRAM_TREE, argmax=True),
+    "sklearn.ensemble.HistGradientBoostingClassifier": Entry("classifier", HISTOGRAM_TREES, argmax=True),
     "sklearn.ensemble.RandomForestClassifier": Entry("classifier", TREE, argmax=True),
-    "sklearn.ensemble.StackingClassifier": Entry("classifier"),
-    "sklearn.ensemble.VotingClassifier": Entry("classifier"),
+    "sklearn.ensemble.StackingClassifier": Entry("classifier", NAMED),
+    "sklearn.ensemble.VotingClassifier": Entry("classifier", NAMED),
     "sklearn.linear_model.LogisticRegression": Entry("classifier", argmax=True),
     "sklearn.linear_model.LogisticRegressionCV": Entry("classifier", argmax=True),
-    "sklearn.linear_model.PassiveAggressiveClassifier": Entry("classifier"),
     "sklearn.linear_model.Perceptron": Entry("classifier"),
     "sklearn.linear_model.RidgeClassifier": Entry("classifier"),
     "sklearn.linear_model.RidgeClassifierCV": Entry("classifier"),
@@ -102,10 +110,10 @@ REGRESSORS: dict[str, Entry] = {
     "sklearn.ensemble.BaggingRegressor": Entry("regressor", TREE),
     "sklearn.ensemble.ExtraTreesRegressor": Entry("regressor", TREE),
     "sklearn.ensemble.GradientBoostingRegressor": Entry("regressor", TREE),
-    "sklearn.ensemble.HistGradientBoostingRegressor": Entry("regressor", HISTOGRAM_TREE),
+    "sklearn.ensemble.HistGradientBoostingRegressor": Entry("regressor", HISTOGRAM_TREES),
     "sklearn.ensemble.RandomForestRegressor": Entry("regressor", TREE),
-    "sklearn.ensemble.StackingRegressor": Entry("regressor"),
-    "sklearn.ensemble.VotingRegressor": Entry("regressor"),
+    "sklearn.ensemble.StackingRegressor": Entry("regressor", NAMED),
+    "sklearn.ensemble.VotingRegressor": Entry("regressor", NAMED),
     "sklearn.kernel_ridge.KernelRidge": Entry("regressor"),
     "sklearn.linear_model.ARDRegression": Entry("regressor"),
     "sklearn.linear_model.BayesianRidge": Entry("regressor"),
@@ -123,7 +131,6 @@ REGRESSORS: dict[str, Entry] = {
     "sklearn.linear_model.LinearRegression": Entry("regressor"),
     "sklearn.linear_model.OrthogonalMatchingPursuit": Entry("regressor"),
     "sklearn.linear_model.OrthogonalMatchingPursuitCV": Entry("regressor"),
-    "sklearn.linear_model.PassiveAggressiveRegressor": Entry("regressor"),
     "sklearn.linear_model.PoissonRegressor": Entry("regressor"),
     "sklearn.linear_model.QuantileRegressor": Entry("regressor"),
     "sklearn.linear_model.RANSACRegressor": Entry("regressor"),
@@ -176,6 +183,7 @@ TRANSFORMERS: dict[str, Entry] = {
     "sklearn.preprocessing.PowerTransformer": Entry("transformer"),
     "sklearn.preprocessing.QuantileTransformer": Entry("transformer"),
     "sklearn.preprocessing.RobustScaler": Entry("transformer"),
+    "sklearn.preprocessing.SplineTransformer": Entry("transformer", SPLINE),
     "sklearn.preprocessing.StandardScaler": Entry("transformer"),
     "sklearn.preprocessing.TargetEncoder": Entry("transformer"),
 }
@@ -183,7 +191,7 @@ TRANSFORMERS: dict[str, Entry] = {
 ESTIMATORS: dict[str, Entry] = {**CLASSIFIERS, **REGRESSORS, **TRANSFORMERS}
 
 NAT = -(2**63)
-"""A missing date as scikit-learn sees it, for it reads dates as whole numbers: an imputer's `missing_values`."""
+"""A missing date as scikit-learn sees it, which reads dates as whole numbers (imputers: `missing_values`)."""
 
 
 def trusted_types() -> frozenset[str]:

@@ -19,7 +19,7 @@ class Predictor:
         self._predict = final.predict
         self._probability = getattr(final, "predict_proba", None)
         self._classes = getattr(final, "classes_", None)
-        self._labels_follow = self._probability is not None and public_name(final) in argmax_types()
+        self.labels_follow = self._probability is not None and public_name(final) in argmax_types()
 
     def __call__(self, frame: Any) -> tuple[Any, Any | None]:
         """Predicted labels or values, shape (rows,), and probabilities, shape (rows, classes), or None.
@@ -31,7 +31,7 @@ class Predictor:
         if self._probability is None:
             return self._predict(frame), None
         probability = self._probability(frame)
-        if self._labels_follow:
+        if self.labels_follow:
             best = probability.argmax(axis=1)
             highest = probability.max(axis=1, keepdims=True)
             # Two equal probabilities may hide which score was higher: then, and for NaN, `predict` decides.

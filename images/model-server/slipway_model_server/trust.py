@@ -19,7 +19,7 @@ __all__ = ["ColumnType", "Model", "ModelRefused", "Served", "check_model", "load
 
 MODEL = "model.skops"
 MLMODEL = "MLmodel"
-GOLDEN = "golden.json"
+GOLDEN = "extra_files/golden.json"
 
 ColumnType = Literal["int64", "float64", "string", "bool", "datetime"]
 SIGNATURE_TYPES: dict[str, ColumnType] = {
@@ -32,9 +32,9 @@ SIGNATURE_TYPES: dict[str, ColumnType] = {
 
 # Every other key, and every other value of these, would make MLflow run or fetch something else.
 SKLEARN: dict[str, tuple[Any, ...] | None] = {
-    "code": (None,),
-    "pickled_model": (MODEL,),
     "serialization_format": ("skops",),
+    "pickled_model": (MODEL,),
+    "code": (None,),
     "sklearn_version": None,
     "skops_trusted_types": None,
     "extra_files": None,
@@ -112,22 +112,24 @@ def check_flavors(document: Any) -> None:
     flavors = document.get("flavors") if isinstance(document, dict) else None
     if not isinstance(flavors, dict) or "sklearn" not in flavors:
         raise ModelRefused(f"{MLMODEL}: has no flavor sklearn")
-    for flavor, keys in flavors.items():
+    for flavor, keys in sorted(flavors.items(), key=lambda item: item[0] != "sklearn"):
         allowed = {"sklearn": SKLEARN, "python_function": PYFUNC}.get(flavor)
         if allowed is None or not isinstance(keys, dict):
             raise ModelRefused(f"{MLMODEL}: flavor {flavor!r} is not one we serve")
         for key in REQUIRED[flavor]:
             if key not in keys:
                 raise ModelRefused(f"{MLMODEL}: flavors.{flavor}.{key} is missing")
-        for key, value in keys.items():
-            if key not in allowed:
-                raise ModelRefused(f"{MLMODEL}: flavors.{flavor}.{key} is not allowed (found {value!r})")
-            values = allowed[key]
-            if values is not None and value not in values:
+        for key, values in allowed.items():
+            if values is not None and key in keys and keys[key] not in values:
                 raise ModelRefused(
-                    f"{MLMODEL}: flavors.{flavor}.{key} is {value!r}, allowed is {values[0]!r}"
+                    f"{MLMODEL}: flavors.{flavor}.{key} is {keys[key]!r}, allowed is {values[0]!r}"
                 )
+        for key in keys:
+            if key not in allowed:
+                raise ModelRefused(f"{MLMODEL}: flavors.{flavor}.{key} is not allowed (found {keys[key]!r})")
     claimed = flavors["sklearn"].get("skops_trusted_types") or []
+    if not isinstance(claimed, list):
+        raise ModelRefused(f"{MLMODEL}: flavors.sklearn.skops_trusted_types is not a list")
     strange = sorted({str(name) for name in claimed} - trusted_types())
     if strange:
         raise ModelRefused(

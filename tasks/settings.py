@@ -5,6 +5,8 @@ when it starts (addresses of its servers), then from the defaults below.
 """
 
 import json
+import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -81,3 +83,36 @@ def platform_file(home: Path) -> dict[str, Any]:
 def settings() -> Settings:
     """This process's settings, read once. `settings.cache_clear()` after the platform has started."""
     return Settings()
+
+
+SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_")
+"""Prefixes of variables that would turn a server or client of the embedded platform to another one."""
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process of the embedded platform: this one's, without what would misdirect it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(SERVERS_OWN)}
+    return {**kept, **extra}
+
+
+def client_environment(found: Settings) -> dict[str, str]:
+    """What Prefect's and MLflow's clients read to find the platform of `found`."""
+    addresses = {"PREFECT_API_URL": found.prefect_url, "MLFLOW_TRACKING_URI": found.mlflow_url}
+    variables = {name: url for name, url in addresses.items() if url}
+    variables["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
+    variables["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
+    variables["DO_NOT_TRACK"] = "1"
+    variables["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    if found.platform == "embedded":
+        # Profiles under ~/.prefect may hold the address and key of another server.
+        variables["PREFECT_HOME"] = str(found.home / "prefect")
+        hosts = [h for h in os.environ.get("NO_PROXY", "").split(",") if h]
+        variables["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    return variables
+
+
+def connect() -> Settings:
+    """Point this process's Prefect and MLflow at the platform. Call it before either is imported."""
+    found = settings()
+    os.environ.update(client_environment(found))
+    return found

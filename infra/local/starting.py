@@ -1,0 +1,179 @@
+"""Starting services together: spawn, wait until each is well, take another port when one was lost to a race."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.local import ports as port_choice
+from infra.local import state as states
+from infra.local.pools import make_pools
+from infra.local.processes import family, marked, spawn, stop
+from infra.local.services import (
+    PREFERRED,
+    Service,
+    addresses,
+    log_tail,
+    services,
+    write_model_server_settings,
+)
+from infra.local.status import is_well
+from tasks.errors import PlatformError
+
+START_SECONDS = 90.0
+"""How long a service may take from its start until it answers."""
+PAUSE = 0.05
+PORT_ATTEMPTS = 4
+
+
+@dataclass
+class Start:
+    """One `up` at work: what is wanted, what is well, what was started and must still become well."""
+
+    home: Path
+    state: states.State
+    say: Callable[[str], None]
+    well: set[str] = field(default_factory=set)
+    pending: dict[str, float] = field(default_factory=dict)
+    """Name -> time (monotonic, seconds) by which it must be well."""
+    attempts: dict[str, int] = field(default_factory=dict)
+
+    def wanted(self) -> tuple[Service, ...]:
+        return services(self.home, self.state.ports)
+
+    def run(self) -> None:
+        """Bring every service up. Raises PlatformError naming the first that did not come."""
+        began = time.monotonic()
+        self.choose_ports()
+        self.look()
+        while True:
+            for service in self.wanted():
+                if self.may_start(service):
+                    self.start(service)
+            for service in self.wanted():
+                if service.name in self.pending:
+                    self.check(service, began)
+            if len(self.well) == len(self.wanted()):
+                return
+            time.sleep(PAUSE)
+
+    def choose_ports(self) -> None:
+        """Keep the ports of servers that live; for the others the last, the preferred, or any free one."""
+        ports = self.state.ports
+        living = {role for s in (self.wanted() if ports else ()) if self.alive(s) for role in s.roles}
+        chosen: dict[str, int] = {role: ports[role] for role in living}
+        for role, preferred in PREFERRED.items():
+            if role not in chosen:
+                chosen[role] = port_choice.choose((ports.get(role), preferred), set(chosen.values()))
+        self.use_ports(chosen)
+
+    def use_ports(self, chosen: dict[str, int]) -> None:
+        self.state.ports, self.state.addresses = chosen, addresses(chosen)
+        states.write(self.home, self.state)
+
+    def look(self) -> None:
+        """Sort the services that live: well, still starting, or to be stopped and started again."""
+        for service in self.wanted():
+            running = self.state.services.get(service.name)
+            process = running.identity.process() if running else None
+            if running is None or process is None:
+                continue
+            if running.recipe != service.recipe:
+                self.say(f"{service.name}: started otherwise than now wanted; starting it again")
+                self.discard(service)
+            elif self.recovers(service, time.time() - running.identity.created):
+                self.well.add(service.name)
+            else:
+                self.say(f"{service.name}: runs but does not answer; starting it again")
+                self.discard(service)
+
+    def recovers(self, service: Service, age: float) -> bool:
+        """Wait for one that lives but is not well: as long as a start takes, or 3 s for an old one."""
+        until = time.monotonic() + max(3.0, START_SECONDS - age)
+        while self.alive(service) and time.monotonic() < until:
+            if is_well(service, self.state):
+                return True
+            time.sleep(PAUSE)
+        return False
+
+    def alive(self, service: Service) -> bool:
+        running = self.state.services.get(service.name)
+        return running is not None and running.identity.process() is not None
+
+    def discard(self, service: Service) -> None:
+        """Stop what is left of a service, also what nobody wrote down; a lone worker's flow runs go on."""
+        running = self.state.services.pop(service.name, None)
+        process = running.identity.process() if running else None
+        if service.is_worker:
+            left = {p for p, name in marked(self.home).items() if name == service.name and service.runs_in(p)}
+        else:
+            left = {p for p, name in marked(self.home).items() if name == service.name}
+            left |= set(family(process)) if process else set()
+        stop(left)
+
+    def may_start(self, service: Service) -> bool:
+        if service.name in self.well or service.name in self.pending:
+            return False
+        return service.after is None or service.after in self.well
+
+    def start(self, service: Service) -> None:
+        self.discard(service)
+        if service.name == "model-server":
+            write_model_server_settings(self.home, self.state.ports)
+        identity = spawn(list(service.command), dict(service.environment), service.folder, service.log)
+        self.state.services[service.name] = states.Running(identity, service.recipe)
+        states.write(self.home, self.state)
+        self.pending[service.name] = time.monotonic() + START_SECONDS
+
+    def check(self, service: Service, began: float) -> None:
+        if not self.alive(service):
+            self.lost(service)
+        elif is_well(service, self.state):
+            if self.shares_port(service):
+                self.say(f"{service.name}: another server took its port at the same time; taking another")
+                self.move(service)
+                return
+            if service.name == "prefect":
+                make_pools(self.state.addresses["prefect_url"])
+            del self.pending[service.name]
+            self.well.add(service.name)
+            self.say(
+                f"{service.name}: ready after {time.monotonic() - began:.1f} s  {service.page or ''}".rstrip()
+            )
+        elif time.monotonic() > self.pending[service.name]:
+            self.discard(service)
+            raise failure(service, f"did not answer within {START_SECONDS:.0f} s")
+
+    def lost(self, service: Service) -> None:
+        """One that ended before it was well: try another port if its own belongs to another now."""
+        self.state.services.pop(service.name, None)
+        taken = [role for role in service.roles if not port_choice.is_free(self.state.ports[role])]
+        if taken and self.attempts.get(service.name, 0) < PORT_ATTEMPTS:
+            self.say(f"{service.name}: its port was taken meanwhile; taking another")
+            self.move(service)
+            return
+        states.write(self.home, self.state)
+        raise failure(service, "ended while it started")
+
+    def shares_port(self, service: Service) -> bool:
+        process = self.state.services[service.name].identity.process()
+        own = {p.pid for p in family(process)} if process else set()
+        return any(port_choice.strangers(self.state.ports[role], own) for role in service.roles)
+
+    def move(self, service: Service) -> None:
+        """Start the service again on ports that nobody prefers."""
+        self.attempts[service.name] = self.attempts.get(service.name, 0) + 1
+        self.discard(service)
+        others = {role: port for role, port in self.state.ports.items() if role not in service.roles}
+        for role in service.roles:
+            others[role] = port_choice.choose((), set(others.values()))
+        self.use_ports(others)
+        self.pending.pop(service.name, None)
+
+
+def failure(service: Service, observed: str) -> PlatformError:
+    return PlatformError(
+        f"{service.name} ({service.log})",
+        f"{observed}; the end of its log:\n{log_tail(service.log)}",
+        "\nCorrect what the log says, then run `slipway up` again.",
+    )

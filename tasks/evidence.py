@@ -31,16 +31,11 @@ SMALL_SLICES = 50
 def predict(pipeline: Any, frame: "pd.DataFrame") -> Predictions:
     """What a fitted `pipeline` says about the rows of `frame` (which may have more columns than it takes)."""
     import numpy as np
+    from slipway_model_server.predictor import Predictor
 
-    features = frame[list(pipeline.feature_names_in_)] if hasattr(pipeline, "feature_names_in_") else frame
-    if not hasattr(pipeline, "classes_"):
-        return Predictions(np.asarray(pipeline.predict(features)))
-    classes = pipeline.classes_
-    if not hasattr(pipeline, "predict_proba"):
-        return Predictions(np.asarray(pipeline.predict(features)), None, tuple(classes.tolist()))
-    probability = np.asarray(pipeline.predict_proba(features))
-    # `predict` is not always the argmax (an SVM's probabilities are of another model than its labels)
-    return Predictions(np.asarray(pipeline.predict(features)), probability, tuple(classes.tolist()))
+    labels, probability = Predictor(pipeline)(frame[list(pipeline.feature_names_in_)])
+    classes = tuple(pipeline.classes_.tolist()) if hasattr(pipeline, "classes_") else ()
+    return Predictions(np.asarray(labels), probability, classes)
 
 
 def collect(
@@ -194,7 +189,7 @@ def _slices(
 
 def _groups(values: "pd.Series[Any]") -> Iterator[tuple[str, "Array"]]:
     """(value as text, indices of its rows), the largest group first."""
-    groups = values.reset_index(drop=True).groupby(values.array, dropna=False, observed=True).indices
+    groups = values.reset_index(drop=True).groupby(values.to_numpy(), dropna=False).indices
     for value in sorted(groups, key=lambda one: (-len(groups[one]), str(one))):
         yield ("missing" if str(value) in ("None", "nan", "NaT", "<NA>") else str(value)), groups[value]
 

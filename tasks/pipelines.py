@@ -4,12 +4,16 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from slipway_model_server.estimators import ESTIMATORS
+
 from tasks.errors import SpecError
 from tasks.metrics import NEEDS_PROBABILITY
 from tasks.spec import CandidateSpec, ModelSpec, Role, Step
 
 ENCODE, MODEL = "encode", "model"
 """Names of the two steps of every Pipeline."""
+ANY_KIND = ("init",)
+"""Parameters whose nested estimator need not be of the outer one's kind (gradient boosting's start)."""
 UNKNOWN, ABSENT = -1, -2
 """Codes of a category that training did not see, and of a missing one, where trees get ordinal codes."""
 
@@ -144,17 +148,19 @@ def _estimator(path: str, parameters: Mapping[str, Any], search: Mapping[str, An
     """An unfitted estimator with nested ones built, random_state 0 unless given, parameters checked."""
     kind = _class(path)
     given = {**parameters, **search}
-    own = {key: value for key, value in given.items() if "__" not in key}
-    known = kind().get_params(deep=False) if not _needs_arguments(kind) else _signature(kind)
-    for key in own:
-        if key not in known:
+    known = set(kind._get_param_names())
+    for key in given:
+        if key.split("__", 1)[0] not in known:
             raise _BadParameter(
                 (key,), f"{path} has no parameter {key!r}", f"Allowed: {', '.join(sorted(known))}."
             )
-    values = {key: _value(kind, key, value, (key,)) for key, value in own.items()}
+    values = {key: _value(path, key, value) for key, value in given.items() if "__" not in key}
     if "random_state" in known:
         values.setdefault("random_state", 0)
-    estimator = kind(**values)
+    try:
+        estimator = kind(**values)
+    except TypeError as error:
+        raise _BadParameter((), f"{path}: {error}", "Give it in `parameters`.") from None
     for key in (k for k in given if "__" in k):
         try:
             estimator.set_params(**{key: given[key]})
@@ -171,34 +177,38 @@ def _class(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _needs_arguments(kind: Any) -> bool:
-    """Whether the constructor has arguments without defaults (stacking, voting)."""
-    import inspect
-
-    arguments = inspect.signature(kind).parameters.values()
-    return any(a.default is a.empty and a.kind not in (a.VAR_KEYWORD, a.VAR_POSITIONAL) for a in arguments)
-
-
-def _signature(kind: Any) -> dict[str, Any]:
-    import inspect
-
-    return dict(inspect.signature(kind).parameters)
-
-
-def _value(kind: Any, key: str, value: Any, place: tuple[str | int, ...]) -> Any:
+def _value(outer: str, key: str, value: Any) -> Any:
     """A parameter's value with the estimators in it built, and a list made a tuple where only that goes."""
     if isinstance(value, Mapping) and isinstance(value.get("estimator"), str):
-        try:
-            nested = _estimator(value["estimator"], value.get("parameters", {}), {})
-        except _BadParameter as bad:
-            raise _BadParameter((*place, "parameters", *bad.place), bad.observed, bad.allowed) from None
+        nested = _nested(outer, key, value)
         return (value["name"], nested) if "name" in value else nested
     if isinstance(value, list | tuple):
-        items = [_value(kind, "", item, (*place, index)) for index, item in enumerate(value)]
-        rules = getattr(kind, "_parameter_constraints", {}).get(key, ())
+        items = []
+        for index, item in enumerate(value):
+            try:
+                items.append(_value(outer, key, item))
+            except _BadParameter as bad:
+                place = (bad.place[0], index, *bad.place[1:])
+                raise _BadParameter(place, bad.observed, bad.allowed) from None
+        rules = getattr(_class(outer), "_parameter_constraints", {}).get(key, ())
         tuples_only = tuple in rules and list not in rules and "array-like" not in rules
         return tuple(items) if tuples_only else items
     return value
+
+
+def _nested(outer: str, key: str, value: Mapping[str, Any]) -> Any:
+    path = value["estimator"]
+    kinds = {ESTIMATORS[outer].kind, ESTIMATORS[path].kind}
+    if kinds == {"classifier", "regressor"} and key not in ANY_KIND:
+        raise _BadParameter(
+            (key, "estimator"),
+            f"{path} is a {ESTIMATORS[path].kind} inside a {ESTIMATORS[outer].kind}",
+            f"Give a {ESTIMATORS[outer].kind}.",
+        )
+    try:
+        return _estimator(path, value.get("parameters", {}), {})
+    except _BadParameter as bad:
+        raise _BadParameter((key, "parameters", *bad.place), bad.observed, bad.allowed) from None
 
 
 def _owner(estimator: Any, key: str) -> Any:

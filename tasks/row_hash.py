@@ -4,10 +4,12 @@ It is part of what Slipway promises; changing it would let tomorrow's candidates
 today's champion. Per row:
 
 1. Each key column becomes a 64-bit number: integers, booleans and whole floats are their two's complement;
-   other floats the bits of their IEEE 754 double; times the microseconds since 1970 (UTC); strings the
-   SipHash-2-4 of their UTF-8 bytes under the key `b"slipway-split-v1"`; a missing value is `MISSING`.
+   other floats the bits of their IEEE 754 double; times the microseconds since 1970 (UTC); strings
+   `scramble` of the SipHash-2-4 of their UTF-8 bytes under the key `b"slipway-split-v1"` (what
+   `pandas.util.hash_array` gives); a missing value is `MISSING`.
 2. `h = mix(seed xor salt)`, then for each column in the spec's order `h = mix(h xor mix(number))`, where
-   `mix` is the output function of SplitMix64 (Steele, Lea and Flood 2014).
+   `mix(z) = scramble(z + 0x9e3779b97f4a7c15)` is one step of SplitMix64 (Steele, Lea and Flood 2014) and
+   `scramble` its output function.
 3. The row is on the chosen side if `(h >> 11) * 2**-53 < fraction`.
 """
 
@@ -53,7 +55,7 @@ def below(hashes: "Hashes", fraction: float) -> "Mask":
 
 
 def _mix(numbers: "Hashes") -> "Hashes":
-    """Output function of SplitMix64; unsigned arithmetic that wraps around."""
+    """One step of SplitMix64; unsigned arithmetic that wraps around."""
     import numpy as np
 
     z = numbers + np.uint64(0x9E3779B97F4A7C15)
@@ -100,6 +102,7 @@ def _object_numbers(known: "pd.Series[Any]", n: int, where: "Mask") -> "Hashes":
     import pandas as pd
 
     numbers = np.zeros(n, dtype=np.uint64)
+    known = known.astype(object)
     kind = pd.api.types.infer_dtype(known, skipna=False)
     if kind == "empty":
         return numbers

@@ -1,6 +1,7 @@
 """Reads a file in `deployments/models/` into a ModelSpec, checked before anything runs.
 
-What a spec may say is in `spec_schema.py` and `spec_candidates.py`; their names are here too, so that other modules need only this one.
+What a spec may say is in `spec_schema.py` and `spec_candidates.py`; their names are here too, so that other
+modules need only this one.
 """
 
 import json

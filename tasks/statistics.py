@@ -66,7 +66,7 @@ def all_classes(y: "Array", *predictions: Predictions) -> list[Any]:
     for one in predictions:
         found.update(one.classes)
         found.update(np.unique(one.labels).tolist())
-    return sorted(found)
+    return sorted(found, key=lambda label: (isinstance(label, str), label))  # two models may differ in kind
 
 
 def codes(labels: "Array", classes: Sequence[Any]) -> "Array":

@@ -123,8 +123,8 @@ def plan_fits(spec: ModelSpec) -> list[Fit]:
 
 
 def target_of(frame: "pd.DataFrame") -> "np.ndarray[Any, Any]":
-    """(n,) the target as scikit-learn takes it: whole floats that stood for integers stay numbers."""
-    values: np.ndarray[Any, Any] = frame[TARGET].to_numpy()
+    """(n,) the target as scikit-learn takes it: objects only if they are strings."""
+    values: np.ndarray[Any, Any] = frame[TARGET].infer_objects().to_numpy()
     return values
 
 

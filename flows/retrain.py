@@ -5,10 +5,9 @@ from typing import Any
 
 from prefect import flow
 from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.release import release
-from flows.steps import CORES, step
+from flows.steps import cores, step
 from tasks import candidates, judging, preparation, runkey, split, tracking, training, validation
 from tasks import sources as data
 from tasks.candidates import Trained
@@ -39,7 +38,7 @@ register = step(tracking.register, "register")
 @flow(
     name="retrain",
     flow_run_name="retrain {model}",
-    task_runner=ThreadPoolTaskRunner(max_workers=CORES),
+    task_runner=cores(),
     persist_result=True,
     result_serializer="json",
 )
@@ -96,8 +95,7 @@ def train(spec: ModelSpec, rows: Rows, report: Reporter) -> dict[str, Trained]:
     """Every candidate, with the best of its parameter sets, trained as many at a time as there are cores."""
     training.warm_imports()
     fits = training.plan_fits(spec)
-    validation_part = split.validation_rows(rows.split, rows.frame) if fits else None
-    scored = [score_fit.submit(spec, rows, fit, validation_part) for fit in fits]
+    scored = [score_fit.submit(spec, rows, fit) for fit in fits]
     best = training.best_of_each(spec, [one.result() for one in scored])
     running = {
         name: train_candidate.submit(spec, rows, name, best[name], report.mlflow_run)

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tasks import evidence, runlog, training
 from tasks.evidence import Predictions
@@ -13,10 +12,6 @@ from tasks.plots import plots
 from tasks.runlog import LoggedCandidate, Run
 from tasks.spec import ModelSpec
 from tasks.training import Candidate, Fit, Scored
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 EXAMPLE_ROWS = 5
 
@@ -32,8 +27,9 @@ class Trained:
     pictures: dict[str, bytes]
 
 
-def score_fit(spec: ModelSpec, rows: Rows, fit: Fit, validation: "npt.NDArray[np.bool_]") -> Scored:
-    """Score one parameter set: fitted on the training rows outside `validation` (n,), scored on those in it."""
+def score_fit(spec: ModelSpec, rows: Rows, fit: Fit) -> Scored:
+    """Score one parameter set on the validation part of the training rows, fitted on the rest of them."""
+    validation = rows.validation
     fit_rows = ~rows.on_test & ~validation
     return training.fit_and_validate(
         spec, fit, rows.frame, training.target_of(rows.frame), fit_rows, validation

@@ -1,6 +1,7 @@
 """Judging a candidate: the same test rows, seen by it and by the champion, put before the gate."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tasks import evidence, gate, split, tracking
@@ -25,6 +26,11 @@ class Rows:
     frame: "pd.DataFrame"
     split: split.ResolvedSplit
     on_test: "npt.NDArray[np.bool_]"
+
+    @cached_property
+    def validation(self) -> "npt.NDArray[np.bool_]":
+        """(n,) the training rows on which parameter sets are scored."""
+        return split.validation_rows(self.split, self.frame)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Reporter:
 
     def note(self, **learnt: Any) -> None:
         """Add fields of `RunReport`. Mappings (facts, links, pictures) are merged with what is there."""
-        merged = {
+        merged: dict[str, Any] = {
             name: {**getattr(self.known, name), **value} if isinstance(value, Mapping) else value
             for name, value in learnt.items()
         }

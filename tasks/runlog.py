@@ -138,7 +138,7 @@ def log_model(
     import mlflow.sklearn
     import skops.io
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
     found = set(skops.io.get_untrusted_types(data=skops.io.dumps(pipeline)))
     if unknown := sorted(found - trusted_types()):
@@ -147,7 +147,7 @@ def log_model(
             f"holds types that no release would accept: {', '.join(unknown)}",
             "Use estimators of the table in images/model-server/slipway_model_server/estimators.py.",
         )
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         ColSpec(MLFLOW_TYPES[kind], name, required=not spec.columns[name].nullable)
         for name, kind in spec.model_types.items()
     ]

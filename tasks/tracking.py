@@ -276,7 +276,7 @@ def _version(entry: "ModelVersion") -> Version:
         model=entry.name,
         number=int(entry.version),
         run_id=entry.run_id or "",
-        source=entry.source,
+        source=entry.source or "",
         tags=dict(entry.tags),
     )
 

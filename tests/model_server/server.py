@@ -28,11 +28,18 @@ class Server:
     rest: httpx.Client
     grpc: triton.InferenceServerClient
 
-    def load(self, name: str, model: Path, digest: str | None = None, version: str = "1") -> httpx.Response:
+    def load(
+        self,
+        name: str,
+        model: Path,
+        digest: str | None = None,
+        version: str = "1",
+        implementation: str = RUNTIME,
+    ) -> httpx.Response:
         """Name `model` in a model-settings.json and ask the server to load it; its answer."""
         settings = {
             "name": name,
-            "implementation": RUNTIME,
+            "implementation": implementation,
             "parameters": {
                 "uri": str(model),
                 "extra": {"digest": artifact_digest(model) if digest is None else digest, "version": version},

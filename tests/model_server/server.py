@@ -66,8 +66,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def model_server(folder: Path, command: Path = COMMAND) -> Iterator[Server]:
-    """Run `command` over `folder`, and stop it at the end."""
+def model_server(
+    folder: Path, command: Path = COMMAND, variables: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """Run `command` over `folder` with these environment `variables` beside the usual, and stop it at the end."""
     http, grpc = free_ports(2)
     settings = {
         "debug": False,
@@ -83,6 +85,7 @@ def model_server(folder: Path, command: Path = COMMAND) -> Iterator[Server]:
     environment = {
         name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "LANG")
     }
+    environment |= variables or {}
     with (
         (folder / "server.log").open("wb") as log,
         subprocess.Popen(

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipway_model_server.codec import BadRequest, Decoder, Encoder, label_datatype
+from slipway_model_server.codec import BadRequest, Decoder, Encoder, UnservableLabels, label_datatype
 from slipway_model_server.trust import ColumnType, Served
 
 from tests.model_server.wire import FILLERS
@@ -83,6 +83,7 @@ def grpc(columns: dict[str, Served], table: dict[str, list[Any]]) -> list[Any]:
     return tensors
 
 
+@settings(deadline=None)
 @given(tables(), st.booleans())
 def test_a_frame_survives_the_way_over_both_protocols(
     case: tuple[dict[str, Served], dict[str, list[Any]]], wide: bool
@@ -94,6 +95,7 @@ def test_a_frame_survives_the_way_over_both_protocols(
         pd.testing.assert_frame_equal(decoder.frame(tensors[::-1]), expected)
 
 
+@settings(deadline=None)
 @given(tables(), st.data())
 def test_a_missing_value_is_refused_where_training_had_none(
     case: tuple[dict[str, Served], dict[str, list[Any]]], data: st.DataObject
@@ -108,6 +110,7 @@ def test_a_missing_value_is_refused_where_training_had_none(
         assert repr(name) in str(raised.value)
 
 
+@settings(deadline=None)
 @given(tables(), st.data())
 def test_a_column_too_few_or_too_many_is_named(
     case: tuple[dict[str, Served], dict[str, list[Any]]], data: st.DataObject
@@ -121,6 +124,7 @@ def test_a_column_too_few_or_too_many_is_named(
     assert str(raised.value).startswith(f"columns missing: {gone}; unexpected: {extra}; the model takes ")
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=2, max_size=5, unique=True), st.data())
 def test_labels_and_probabilities_come_out_flat_with_their_classes(
     classes: list[str], data: st.DataObject
@@ -143,5 +147,5 @@ def test_labels_and_probabilities_come_out_flat_with_their_classes(
 )
 def test_labels_have_the_datatype_of_their_type(classes: list[Any], datatype: str) -> None:
     assert label_datatype(classes) == datatype
-    with pytest.raises(ValueError, match="are not all"):
+    with pytest.raises(UnservableLabels, match="are not all"):
         label_datatype([*classes, None])

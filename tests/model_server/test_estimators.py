@@ -9,7 +9,7 @@ import pytest
 import skops.io
 from sklearn.base import is_classifier, is_regressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from slipway_model_server.estimators import DATE, DTYPE, ESTIMATORS, NAT, date_step, trusted_types
@@ -82,14 +82,35 @@ def test_an_entry_is_of_the_kind_the_table_says(path: str) -> None:
     assert kind != "transformer" or hasattr(estimator, "transform")
 
 
-@pytest.mark.parametrize("path", [path for path, entry in ESTIMATORS.items() if entry.argmax])
+FOLLOWING = [path for path, entry in ESTIMATORS.items() if entry.argmax]
+ALSO_FOLLOWING = ["sklearn.ensemble.StackingClassifier", "sklearn.neighbors.KNeighborsClassifier"]
+
+
+@pytest.mark.parametrize("path", FOLLOWING + ALSO_FOLLOWING)
 def test_labels_taken_from_the_highest_probability_are_those_of_predict(path: str) -> None:
     rng = np.random.default_rng(2)
+    followed = False
     for pipeline, frame in fitted(path):
         rows = pd.DataFrame(rng.integers(0, 7, (500, 4)).astype(float), columns=frame.columns)
         predictor = Predictor(pipeline)
-        assert predictor.labels_follow
+        followed = followed or predictor.labels_follow
         np.testing.assert_array_equal(predictor(rows)[0], pipeline.predict(rows))
+    assert followed
+
+
+def test_equal_probabilities_leave_the_label_to_the_estimator() -> None:
+    frame = data.numbers()
+    pipeline = make_pipeline(LogisticRegression()).fit(frame, data.two_classes())
+    final = pipeline[-1]
+    final.coef_[:] = 1e-18  # both probabilities are 0.5, and yet the score is on the second class's side
+    final.intercept_[:] = 0
+    predictor = Predictor(pipeline)
+    labels, probability = predictor(frame)
+    assert predictor.labels_follow
+    assert probability is not None
+    assert (probability == 0.5).all()
+    assert set(labels) == {pipeline.classes_[1]}
+    np.testing.assert_array_equal(labels, pipeline.predict(frame))
 
 
 def dates(unit: str = "us") -> pd.DataFrame:

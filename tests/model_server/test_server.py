@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.model_server import wire
 from tests.model_server.conftest import make_frame, make_pipeline, store
-from tests.model_server.server import Server
+from tests.model_server.server import Server, model_server
 
 
 def assert_same(answer: dict[str, Any], pipeline: Any, frame: pd.DataFrame) -> None:
@@ -239,3 +239,13 @@ def test_a_value_that_the_model_refuses_is_the_callers_error(
     answer = server.infer("strict", wire.rest_inputs(unseen))
     assert answer.status_code == 400
     assert "unknown categories ['ZZ']" in answer.json()["error"]
+
+
+def test_digest_and_version_of_the_environment_win(stored: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    digest = artifact_digest(stored)
+    variables = {"SLIPWAY_MODEL_DIGEST": digest, "SLIPWAY_MODEL_VERSION": "12"}
+    with model_server(tmp_path / "server", variables=variables) as server:
+        answer = server.load("flights", stored, digest="sha256:another")
+        assert answer.status_code == 200, answer.text
+        said = server.infer("flights", wire.rest_inputs(frame)).json()["parameters"]
+        assert said == {"version": "12", "digest": digest}

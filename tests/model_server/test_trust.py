@@ -195,6 +195,24 @@ def test_a_file_that_is_not_skops_is_refused(copy_of: Callable[[], Path], conten
         check_model(folder, artifact_digest(folder))
 
 
+def test_a_signature_of_other_columns_than_the_model_was_fitted_on_is_refused(
+    copy_of: Callable[[], Path],
+) -> None:
+    folder = copy_of()
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    document["signature"]["inputs"] = document["signature"]["inputs"].replace('"hour"', '"minute"')
+    (folder / "MLmodel").write_text(yaml.safe_dump(document))
+    with pytest.raises(ModelRefused, match="signature has the columns carrier, distance, minute"):
+        load_model(folder, artifact_digest(folder))
+
+
+def test_anything_but_a_pipeline_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
+    alone = LogisticRegression().fit(frame[["hour"]], labels(frame))
+    folder = store(alone, tmp_path / "model", frame[["hour"]])
+    with pytest.raises(ModelRefused, match="holds a LogisticRegression, not a Pipeline"):
+        load_model(folder, artifact_digest(folder))
+
+
 def test_an_unknown_type_is_refused_though_the_model_trusts_it_and_nothing_has_run(
     frame: pd.DataFrame, marker: Path, tmp_path: Path
 ) -> None:

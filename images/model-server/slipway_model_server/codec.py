@@ -29,6 +29,10 @@ class BadRequest(ValueError):
     """A request that does not fit the model's signature; the message names the columns."""
 
 
+class UnservableLabels(ValueError):
+    """Labels of a classifier that no datatype carries."""
+
+
 @dataclass(frozen=True)
 class Output:
     """One output tensor; `data` is flat, in row-major order."""
@@ -260,9 +264,9 @@ class Encoder:
 
 
 def label_datatype(classes: Sequence[Any]) -> str:
-    """The datatype that carries all of `classes`. Raises ValueError if none does."""
+    """The datatype that carries all of `classes`. Raises UnservableLabels if none does."""
     kinds = {type(label) for label in classes}
     for kind, datatype in ((str, "BYTES"), (bool, "BOOL"), (int, "INT64"), (float, "FP64")):
         if kinds == {kind}:
             return datatype
-    raise ValueError(f"labels {list(classes)!r} are not all text, whole numbers, numbers or booleans")
+    raise UnservableLabels(f"labels {list(classes)!r} are not all text, whole numbers, numbers or booleans")

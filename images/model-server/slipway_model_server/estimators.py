@@ -30,8 +30,8 @@ Kind = Literal["classifier", "regressor", "transformer"]
 class Entry:
     """`types`: full names of the types beyond skops' defaults that a fitted estimator's file may need.
 
-    `argmax`: the label of a row is always the class of its highest probability, so that a server need not
-    compute both.
+    `argmax`: the label of a row is always the class of its one highest probability (if there is only one), so
+    that a server need not compute both.
     """
 
     kind: Kind
@@ -72,14 +72,14 @@ CLASSIFIERS: dict[str, Entry] = {
     "sklearn.calibration.CalibratedClassifierCV": Entry("classifier", CALIBRATION, argmax=True),
     "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": Entry("classifier"),
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": Entry("classifier"),
-    "sklearn.ensemble.AdaBoostClassifier": Entry("classifier", TREE),
+    "sklearn.ensemble.AdaBoostClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.BaggingClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.ExtraTreesClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.GradientBoostingClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.HistGradientBoostingClassifier": Entry("classifier", HISTOGRAM_TREES, argmax=True),
     "sklearn.ensemble.RandomForestClassifier": Entry("classifier", TREE, argmax=True),
     "sklearn.ensemble.StackingClassifier": Entry("classifier", NAMED),
-    "sklearn.ensemble.VotingClassifier": Entry("classifier", NAMED),
+    "sklearn.ensemble.VotingClassifier": Entry("classifier", NAMED, argmax=True),
     "sklearn.linear_model.LogisticRegression": Entry("classifier", argmax=True),
     "sklearn.linear_model.LogisticRegressionCV": Entry("classifier", argmax=True),
     "sklearn.linear_model.Perceptron": Entry("classifier"),
@@ -200,7 +200,7 @@ def trusted_types() -> frozenset[str]:
 
 
 def argmax_types() -> frozenset[str]:
-    """Classifiers whose label is always that of the highest probability."""
+    """Classifiers whose label is always that of the highest probability: see `Entry`."""
     return frozenset(path for path, entry in ESTIMATORS.items() if entry.argmax)
 
 

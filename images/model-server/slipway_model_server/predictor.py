@@ -19,7 +19,7 @@ class Predictor:
         self._predict = final.predict
         self._probability = getattr(final, "predict_proba", None)
         self._classes = getattr(final, "classes_", None)
-        self.labels_follow = self._probability is not None and public_name(final) in argmax_types()
+        self.labels_follow = self._probability is not None and labels_follow(final)
 
     def __call__(self, frame: Any) -> tuple[Any, Any | None]:
         """Predicted labels or values, shape (rows,), and probabilities, shape (rows, classes), or None.
@@ -38,6 +38,17 @@ class Predictor:
             if ((probability == highest).sum(axis=1) == 1).all():
                 return self._classes.take(best), probability  # type: ignore[union-attr]
         return self._predict(frame), probability
+
+
+def labels_follow(classifier: Any) -> bool:
+    """Whether a fitted classifier's label is always the class of its one highest probability."""
+    name = public_name(classifier)
+    if name == "sklearn.ensemble.StackingClassifier":
+        return labels_follow(classifier.final_estimator_)
+    if name == "sklearn.neighbors.KNeighborsClassifier":
+        # By distance the two add the weights up in different ways.
+        return bool(classifier.weights == "uniform")
+    return name in argmax_types()
 
 
 def public_name(estimator: Any) -> str:

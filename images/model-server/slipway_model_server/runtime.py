@@ -18,7 +18,7 @@ from mlserver.types import (
 )
 from mlserver.utils import get_model_uri
 
-from slipway_model_server.codec import DATATYPES, BadRequest, Decoder, Encoder, Output
+from slipway_model_server.codec import DATATYPES, BadRequest, Decoder, Encoder, Output, UnservableLabels
 from slipway_model_server.predictor import Predictor
 from slipway_model_server.trust import ModelRefused, load_model
 
@@ -39,12 +39,12 @@ class Runtime(MLModel):  # type: ignore[misc]
         try:
             # In a thread, so that the models already served go on answering.
             model = await asyncio.to_thread(load_model, folder, digest)
-        except ModelRefused as error:
+            self._encoder = Encoder(model.classes)
+        except (ModelRefused, UnservableLabels) as error:
             raise MLServerError(
                 f"model {self.name} refused: {error}", HTTPStatus.UNPROCESSABLE_ENTITY
             ) from error
         self._decoder = Decoder(model.columns)
-        self._encoder = Encoder(model.classes)
         self._predictor = Predictor(model.pipeline)
         self._told = {"version": str(version), "digest": model.digest}
         self.inputs = [

@@ -180,12 +180,19 @@ def check_types(data: bytes) -> tuple[str, ...]:
 def load_model(folder: Path | str, expected_digest: str) -> Model:
     """Check (`check_model`), then load. Raises ModelRefused."""
     import skops.io
+    from sklearn.pipeline import Pipeline
 
     checked = check_model(folder, expected_digest)
     with io.BytesIO(checked.skops) as file:
         pipeline = skops.io.load(cast(Any, file), trusted=list(checked.types))
-    if not hasattr(pipeline, "steps") or not hasattr(pipeline, "predict"):
+    if type(pipeline) is not Pipeline or not hasattr(pipeline, "predict"):
         raise ModelRefused(f"{MODEL}: holds a {type(pipeline).__name__}, not a Pipeline that predicts")
+    fitted_on = list(getattr(pipeline, "feature_names_in_", checked.columns))
+    if fitted_on != list(checked.columns):
+        raise ModelRefused(
+            f"{MLMODEL}: signature has the columns {', '.join(checked.columns)}; "
+            f"{MODEL} was fitted on {', '.join(fitted_on)}"
+        )
     classes = getattr(pipeline, "classes_", None)
     golden = Path(folder) / GOLDEN
     return Model(

@@ -36,7 +36,7 @@ def wanted_columns(spec: ModelSpec, schema: "nw.Schema", *, with_target: bool) -
         wanted.append(PreparedColumn(name, column.type, column.nullable))
     for name in spec.extra_columns:
         _check_present(spec, name, schema)
-        wanted.append(PreparedColumn(name, _known(spec, name, found[name], schema), name not in spec.keys))
+        wanted.append(PreparedColumn(name, _known(spec, name, found[name], schema), name not in spec.key))
     if with_target:
         wanted.append(
             PreparedColumn(TARGET, _target_type(spec, found[TARGET], schema[TARGET]), nullable=False)
@@ -53,25 +53,25 @@ def conform(frame: "nw.LazyFrame[Any]", wanted: Sequence[PreparedColumn]) -> "nw
 def with_target(
     spec: ModelSpec, frame: "nw.LazyFrame[Any]", target: "nw.LazyFrame[Any]"
 ) -> "nw.LazyFrame[Any]":
-    """`frame` joined on the spec's keys to `target` (keys and one column); rows without a target are dropped."""
+    """`frame` joined on the spec's key to `target` (keys and one column); rows without a target are dropped."""
     import narwhals as nw
 
     names = target.collect_schema().names()
-    if missing := [key for key in spec.keys if key not in names]:
+    if missing := [key for key in spec.key if key not in names]:
         raise DataError(
             f"{spec.features}.target", f"returns no key column {missing[0]!r}, only {', '.join(names)}",
-            "Return the spec's keys and one more column.",
+            "Return the spec's key and one more column.",
         )  # fmt: skip
-    values = [name for name in names if name not in spec.keys]
+    values = [name for name in names if name not in spec.key]
     if len(values) != 1:
         raise DataError(
             f"{spec.features}.target", f"returns {len(values)} columns beside the keys: {', '.join(values)}",
-            "Return the spec's keys and one more column.",
+            "Return the spec's key and one more column.",
         )  # fmt: skip
-    labels = target.select(*spec.keys, nw.col(values[0]).alias(TARGET)).filter(~nw.col(TARGET).is_null())
+    labels = target.select(*spec.key, nw.col(values[0]).alias(TARGET)).filter(~nw.col(TARGET).is_null())
     if schema_is_float(labels):
         labels = labels.filter(~nw.col(TARGET).is_nan())
-    return frame.join(labels, on=list(spec.keys), how="inner")
+    return frame.join(labels, on=list(spec.key), how="inner")
 
 
 def schema_is_float(labels: "nw.LazyFrame[Any]") -> bool:
@@ -80,14 +80,14 @@ def schema_is_float(labels: "nw.LazyFrame[Any]") -> bool:
 
 def target_source(spec: ModelSpec, schemas: Mapping[str, Sequence[str]]) -> str:
     """Name of the one source that has the spec's target column and keys. `schemas`: source -> column names."""
-    needed = {spec.target, *spec.keys}
+    needed = {spec.target, *spec.key}
     holding = [name for name, columns in schemas.items() if needed <= set(columns)]
     if len(holding) != 1:
         seen = "; ".join(f"{name}: {', '.join(columns)}" for name, columns in schemas.items())
         raise DataError(
             f"target {spec.target!r}",
-            f"{len(holding)} sources hold it together with the keys {', '.join(spec.keys)} ({seen})",
-            "Correct 'target' or 'keys', or write a function target(**frames).",
+            f"{len(holding)} sources hold it together with the keys {', '.join(spec.key)} ({seen})",
+            "Correct 'target' or 'key', or write a function target(**frames).",
         )
     return holding[0]
 
@@ -113,7 +113,7 @@ def _check_present(spec: ModelSpec, name: str, schema: "nw.Schema") -> None:
         raise DataError(
             f"column {name!r}",
             f"is missing from what {spec.features}.prepare returns ({', '.join(schema)})",
-            "Return it, or correct the spec's 'columns', 'keys', 'split' or 'gate.slices'.",
+            "Return it, or correct the spec's 'columns', 'key', 'split' or 'gate.slices'.",
         )
 
 
@@ -144,7 +144,7 @@ def _known(spec: ModelSpec, name: str, found: ColumnType | None, schema: "nw.Sch
 
 def _target_type(spec: ModelSpec, found: ColumnType | None, dtype: "nw.dtypes.DType") -> ColumnType:
     allowed = ("string", "int64", "bool") if spec.problem == "classification" else ("float64", "int64")
-    if found not in allowed:
+    if found is None or found not in allowed:
         raise DataError(
             f"target of model {spec.name}",
             f"is {dtype}; {spec.problem} needs {' or '.join(allowed)}",

@@ -1,4 +1,4 @@
-"""The Python functions of a model: where they lie, loading them, and the hash of the code that a run depends on."""
+"""The Python functions of a model: finding and loading them, and the hash of the code that a run depends on."""
 
 import hashlib
 import importlib

@@ -37,7 +37,7 @@ PACKAGES: dict[Engine, str] = {"pandas": "pandas", "polars": "polars", "spark": 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared rows: parquet `files` (sorted by the spec's keys, in this order) with `columns`; `rows` in all.
+    """Prepared rows: parquet `files` (sorted by the spec's key, in this order) with `columns`; `rows` in all.
 
     `cached`: they were there already.
     """
@@ -52,7 +52,7 @@ class Prepared:
 
 def prepared_key(spec: ModelSpec, snapshot: Snapshot, engine: Engine, code: str, *, with_target: bool) -> str:
     """Hex key of everything that can change the prepared rows. `code` is the code hash."""
-    relevant = spec.model_dump(mode="json", include={"features", "frames", "target", "keys", "problem"})
+    relevant = spec.model_dump(mode="json", include={"features", "frames", "target", "key", "problem"})
     columns = [(name, column.type, column.nullable) for name, column in spec.columns.items()]
     version = importlib.metadata.version(PACKAGES[engine])
     parts = [relevant, columns, spec.extra_columns, snapshot.fingerprint, engine, version, code, with_target]
@@ -144,7 +144,7 @@ def _compute(
         if with_target:
             frame = frames.with_target(spec, _named(spec, frame), _target(spec, functions, native, seen))
         columns = frames.wanted_columns(spec, frame.collect_schema(), with_target=with_target)
-        engines.write(engine, frames.conform(frame, columns), columns, spec.keys, folder)
+        engines.write(engine, frames.conform(frame, columns), columns, spec.key, folder)
     return columns
 
 
@@ -162,11 +162,12 @@ def _call(spec: ModelSpec, function: Function, native: Mapping[str, Any]) -> "nw
         given = {name: nw.from_native(frame).lazy() for name, frame in given.items()}
     result = function(**given)
     try:
-        return nw.from_native(result).lazy()
+        frame: nw.LazyFrame[Any] = nw.from_native(result).lazy()
     except TypeError as error:
         raise PreparationError(
             f"{spec.features}.{function.__name__}", f"returns {type(result).__name__}", "Return a frame."
         ) from error
+    return frame
 
 
 def _target(
@@ -176,8 +177,8 @@ def _target(
 
     if functions.target is not None:
         return _call(spec, functions.target, native)
-    source = nw.from_native(native[frames.target_source(spec, seen)]).lazy()
-    return source.select(*spec.keys, str(spec.target))
+    source: nw.LazyFrame[Any] = nw.from_native(native[frames.target_source(spec, seen)]).lazy()
+    return source.select(*spec.key, str(spec.target))
 
 
 @contextmanager
@@ -218,9 +219,9 @@ def _check_keys(spec: ModelSpec, files: Sequence[Path]) -> int:
     """The number of rows. Raises DataError if a key is null, or two rows share one (files are sorted by it)."""
     import polars as pl
 
-    keys = pl.scan_parquet(files, glob=False).select(spec.keys)
-    null = pl.any_horizontal(pl.col(key).is_null() for key in spec.keys)
-    twice = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in spec.keys)
+    keys = pl.scan_parquet(list(files), glob=False).select(spec.key)
+    null = pl.any_horizontal(pl.col(key).is_null() for key in spec.key)
+    twice = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in spec.key)
     counts = keys.select(rows=pl.len(), null=null.sum(), twice=twice.sum()).collect(engine="streaming").row(0)
     for rule, expression, count in (
         ("is null", null, counts[1]),
@@ -229,9 +230,9 @@ def _check_keys(spec: ModelSpec, files: Sequence[Path]) -> int:
         if count:
             sample = keys.filter(expression).head(3).collect().to_dicts()
             raise DataError(
-                f"key ({', '.join(spec.keys)}) of model {spec.name}",
+                f"key ({', '.join(spec.key)}) of model {spec.name}",
                 f"{rule}: {count} of {counts[0]} rows, e.g. {'; '.join(map(str, sample))}",
-                "Correct the source, or the spec's 'keys'; a join may also have multiplied rows.",
+                "Correct the source, or the spec's 'key'; a join may also have multiplied rows.",
             )
     return int(counts[0])
 

@@ -16,7 +16,11 @@ or diverted have none and are left out of training, not of scoring.
 A row is a flight, by (`time_hour`, `carrier`, `flight`); `time_hour` is the hour of planned departure, UTC.
 """
 
+from typing import Any
+
 import narwhals as nw
+
+Frame = nw.LazyFrame[Any]
 
 KEYS = ("time_hour", "carrier", "flight")
 LATE = 15
@@ -24,7 +28,7 @@ LATE = 15
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 
 
-def prepare(flights: nw.LazyFrame, weather: nw.LazyFrame, planes: nw.LazyFrame) -> nw.LazyFrame:
+def prepare(flights: Frame, weather: Frame, planes: Frame) -> Frame:
     scheduled = flights.select(
         *KEYS,
         "tailnum",
@@ -50,5 +54,5 @@ def prepare(flights: nw.LazyFrame, weather: nw.LazyFrame, planes: nw.LazyFrame) 
     )
 
 
-def target(flights: nw.LazyFrame) -> nw.LazyFrame:
+def target(flights: Frame) -> Frame:
     return flights.select(*KEYS, late=nw.col("arr_delay") > LATE)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Where this process finds the platform. Frozen; get it with `settings()`."""
 
-    model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SLIPWAY_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     home: Path = ROOT / ".slipway"
     """Everything the embedded platform keeps: data, databases, logs, pids."""
@@ -50,6 +52,12 @@ class Settings(BaseSettings):
     """Seconds after which the lock of a run that died is free again (Prefect accepts no less than 60)."""
     fault: str = ""
     """Test only: name of the point at which this process kills itself (see `tasks/faults.py`)."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        """Servers and flow runs work in folders of their own, and must mean the same home."""
+        return home.expanduser().resolve()
 
     @property
     def store_root(self) -> str:
@@ -103,6 +111,7 @@ def client_environment(found: Settings) -> dict[str, str]:
     variables["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     variables["DO_NOT_TRACK"] = "1"
     variables["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    variables["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     if found.platform == "embedded":
         # Profiles under ~/.prefect may hold the address and key of another server.
         variables["PREFECT_HOME"] = str(found.home / "prefect")

@@ -1,0 +1,39 @@
+# `make run` is the whole path: install, start the platform, retrain MODEL, and say what is live.
+MODEL ?= flight-delays
+.DEFAULT_GOAL := help
+.SILENT:
+.PHONY: help install run down test lint bench
+
+help: ## Show what can be made
+	awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.slipway-lock images/model-server/.venv/.slipway-lock ## Install both locked environments, if they changed
+
+run: install ## Start the platform and retrain MODEL (flight-delays), with what was decided, links and a curl line
+	.venv/bin/slipway up
+	.venv/bin/slipway retrain $(MODEL)
+
+down: ## Stop the platform; data and models stay
+	if [ -x .venv/bin/slipway ]; then .venv/bin/slipway down; else echo "Nothing is installed, so nothing runs."; fi
+
+test: install ## Run every test that needs no cluster
+	.venv/bin/python -m pytest
+
+lint: install ## Check style and types
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+bench: install ## Measure; writes bench.json and prints a table
+	.venv/bin/python -m tests.bench
+
+.venv/.slipway-lock: uv.lock pyproject.toml images/model-server/pyproject.toml | uv
+	echo "Installing the environment of the flows (.venv)"
+	uv sync --quiet --locked --all-extras --compile-bytecode
+	touch $@
+
+images/model-server/.venv/.slipway-lock: images/model-server/uv.lock images/model-server/pyproject.toml | .venv/.slipway-lock
+	.venv/bin/python -c "from infra.local.install import ensure_model_server; ensure_model_server(print)"
+	touch $@
+
+.PHONY: uv
+uv:
+	command -v uv >/dev/null || { echo "uv is missing: it installs both environments. See https://docs.astral.sh/uv/getting-started/installation/ (for example: pip install uv), then run make again." >&2; exit 1; }

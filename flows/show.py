@@ -1,0 +1,93 @@
+"""Results for people: what was decided and why, where to look, what to paste."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def show(result: Any, stream: Any) -> None:
+    """Print `result` on `stream`, by its type."""
+    out = Console(file=stream, highlight=False)
+    by_type: dict[str, Callable[[Console, Any], None]] = {
+        "Status": _status,
+        "Stopped": _stopped,
+        "RetrainResult": _retrain,
+        "ReleaseResult": _release,
+        "Live": _live,
+    }
+    by_type.get(type(result).__name__, _fields)(out, result)
+
+
+def _line(out: Console, text: str, style: str = "") -> None:
+    """One line that is never wrapped nor read as markup: links and commands stay whole when copied."""
+    out.print(Text(text, style=style), soft_wrap=True)
+
+
+def _status(out: Console, status: Any) -> None:
+    if not status.services:
+        _line(out, f"The platform was never started under {status.home}. Start it with `slipway up`.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("service", "condition", "pid", "address", "log"):
+        table.add_column(heading, overflow="fold")
+    colours = {"running": "green", "stopped": "dim", "not answering": "red"}
+    for one in status.services:
+        condition = Text(one.condition, style=colours[one.condition])
+        table.add_row(one.name, condition, str(one.pid or ""), one.url or "", one.log)
+    out.print(table)
+
+
+def _stopped(out: Console, result: Any) -> None:
+    _line(
+        out, f"Stopped {', '.join(result.stopped)}. Data stay." if result.stopped else "Nothing was running."
+    )
+
+
+def _retrain(out: Console, result: Any) -> None:
+    _line(out, f"\n{result.model}: {result.outcome}", "bold")
+    for reason in result.reasons:
+        _line(out, f"  {reason}")
+    if result.table:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "candidate", "champion", "threshold"):
+            table.add_column(heading)
+        for row in result.table:
+            table.add_row(*(Text(cell) for cell in row))
+        out.print(table)
+    for name, url in (("Prefect run", result.prefect_url), ("MLflow run", result.mlflow_url)):
+        if url:
+            _line(out, f"{name}  {url}")
+    if result.release is not None:
+        _release(out, result.release)
+
+
+def _release(out: Console, result: Any) -> None:
+    _line(out, str(result), "bold")
+    _line(out, f"REST  {result.rest_url}\ngRPC  {result.grpc_url}")
+    _curl(out, result.curl)
+
+
+def _live(out: Console, result: Any) -> None:
+    if not result.models:
+        _line(out, "No model is live. Make one so with `slipway retrain MODEL`.")
+    for model in result.models:
+        _fields(out, model)
+
+
+def _curl(out: Console, curl: str) -> None:
+    if curl:
+        _line(out, f"Ask it:\n{curl}")
+
+
+def _fields(out: Console, result: Any) -> None:
+    from flows.console import plain
+
+    document = plain(result)
+    for name, value in document.items() if isinstance(document, dict) else (("", document),):
+        if name == "curl":
+            _curl(out, value)
+        elif value is not None:
+            _line(out, f"{name.replace('_', ' ')}: {value}".removeprefix(": "))

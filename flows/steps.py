@@ -6,7 +6,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.task_runners import PrefectConcurrentFuture, ThreadPoolTaskRunner
+from prefect.futures import PrefectConcurrentFuture
+from prefect.task_runners import ThreadPoolTaskRunner
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)

@@ -178,8 +178,8 @@ def look(model: str, server: Serving) -> Facts:
     return Facts(
         answering=server.answering(model),
         told=server.told(model),
-        champion=champion and champion.number,
-        previous=previous and previous.number,
+        champion=champion.number if champion else None,
+        previous=previous.number if previous else None,
     )
 
 
@@ -236,7 +236,7 @@ def on_hold(model: str, server: Serving, reason: str) -> ReleaseResult:
     return ReleaseResult(
         model=model,
         outcome="on hold",
-        version=facts.answering and facts.answering.number,
+        version=facts.answering.number if facts.answering else None,
         previous=facts.previous,
         rest_url=endpoint.infer_url,
         grpc_url=endpoint.grpc,

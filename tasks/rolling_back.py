@@ -63,7 +63,7 @@ def decide_rollback(model: str, server: Serving) -> Rollback:
         model,
         tracking.alias(model, "champion"),
         tracking.alias(model, "previous"),
-        answering and answering.number,
+        answering.number if answering else None,
     )
 
 

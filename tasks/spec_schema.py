@@ -71,7 +71,7 @@ class Column(Strict):
 
 
 class RandomSplit(Strict):
-    """Rows go to the test part by a hash of the spec's `keys`: a row never changes side."""
+    """Rows go to the test part by a hash of the spec's `key`: a row never changes side."""
 
     by: Literal["random"]
     test: Fraction = 0.2
@@ -153,7 +153,7 @@ class ModelSpec(Strict):
     engine: Engine = "polars"
     target: str | None = None
     """Column of a source that is the target; unset: the module's `target(**frames)` gives it."""
-    keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    key: Annotated[tuple[str, ...], Field(min_length=1)]
     """Columns that identify a row of prepared data."""
     columns: Annotated[dict[str, Column], Field(min_length=1)]
     minimum_rows: Annotated[int, Field(ge=10)] = 100
@@ -190,7 +190,7 @@ class ModelSpec(Strict):
     @property
     def extra_columns(self) -> tuple[str, ...]:
         """Columns that `prepare` returns beside the model's: keys, and what the split needs."""
-        wanted = list(self.keys)
+        wanted = list(self.key)
         if isinstance(self.split, TimeSplit):
             wanted.append(self.split.column)
         elif isinstance(self.split, GroupSplit):
@@ -225,11 +225,11 @@ class ModelSpec(Strict):
 
     def _roles_of_columns(self) -> None:
         """Columns that the keys, the split and the slices name fit what they are named for."""
-        if len(set(self.keys)) < len(self.keys):
-            raise ValueError(f"keys: a column is named twice in {', '.join(self.keys)}")
-        for key in self.keys:
+        if len(set(self.key)) < len(self.key):
+            raise ValueError(f"key: a column is named twice in {', '.join(self.key)}")
+        for key in self.key:
             if key in self.columns and self.columns[key].nullable:
-                raise ValueError(f"keys: column {key} is nullable; a key is always there")
+                raise ValueError(f"key: column {key} is nullable; a key is always there")
         if isinstance(self.split, TimeSplit):
             column = self.columns.get(self.split.column)
             if column is not None and (column.type != "datetime" or column.nullable):

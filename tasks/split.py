@@ -52,7 +52,7 @@ def resolve(spec: ModelSpec, frame: "pd.DataFrame") -> ResolvedSplit:
 def _resolved(spec: ModelSpec, frame: "pd.DataFrame") -> ResolvedSplit:
     match spec.split:
         case RandomSplit(test=test, seed=seed):
-            return ResolvedSplit(by="random", columns=spec.keys, test=test, seed=seed)
+            return ResolvedSplit(by="random", columns=spec.key, test=test, seed=seed)
         case GroupSplit(columns=columns, test=test, seed=seed):
             return ResolvedSplit(by="group", columns=columns, test=test, seed=seed)
         case TimeSplit(column=column, cut=cut, last_days=last_days):

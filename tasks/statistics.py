@@ -1,7 +1,8 @@
 """Each metric as a function of weights: one mechanism for the total, for slices and for the bootstrap.
 
 A statistic maps weights, None or (n,) non-negative, to a score, higher is better, NaN where the metric is
-undefined. What does not depend on the weights (sorting by score above all) is done once.
+undefined. What does not depend on the weights (sorting by score above all) is done once. Sums are numpy's
+own, not BLAS products: those would spread each small one over threads, which fits that run at once need.
 """
 
 from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ def _mean(values: "Array") -> "Statistic":
         total = len(values) if weights is None else float(weights.sum())
         if total == 0:
             return float("nan")
-        return float(values.sum() if weights is None else values @ weights) / total
+        return float(values.sum() if weights is None else (values * weights).sum()) / total
 
     return score
 
@@ -204,7 +205,7 @@ def _roc_auc(positive: "Array", scores: "Array") -> "Statistic":
         positives, negatives = hits[-1], misses[-1]
         if positives <= 0 or negatives <= 0:
             return float("nan")
-        area = hits[0] * misses[0] + np.dot(np.diff(misses), hits[1:] + hits[:-1])
+        area = hits[0] * misses[0] + (np.diff(misses) * (hits[1:] + hits[:-1])).sum()
         return float(area / (2 * positives * negatives))
 
     return score
@@ -222,7 +223,7 @@ def _average_precision(positive: "Array", scores: "Array") -> "Statistic":
             return float("nan")
         rises = np.diff(hits, prepend=0.0)
         used = rows > 0
-        return float(np.dot(rises[used], hits[used] / rows[used]) / hits[-1])
+        return float((rises[used] * hits[used] / rows[used]).sum() / hits[-1])
 
     return score
 
@@ -255,8 +256,8 @@ def _r2(y: "Array", found: "Array") -> "Statistic":
             weights = np.ones(len(y))
         if weights.sum() <= 0:
             return float("nan")
-        total = float(weights @ (y - np.average(y, weights=weights)) ** 2)
-        return 1.0 - float(weights @ residual) / total if total > 0 else float("nan")
+        total = float((weights * (y - np.average(y, weights=weights)) ** 2).sum())
+        return 1.0 - float((weights * residual).sum()) / total if total > 0 else float("nan")
 
     return score
 

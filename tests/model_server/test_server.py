@@ -94,8 +94,10 @@ def test_an_answer_names_classes_version_and_digest(
     assert response.outputs[1].parameters["classes"].string_param == probability["parameters"]["classes"]
 
 
-def test_the_servers_metadata_lists_the_columns(served: Server) -> None:
-    inputs = {each["name"]: each for each in served.rest.get("/v2/models/flights").json()["inputs"]}
+def test_the_servers_metadata_says_what_is_served_and_lists_the_columns(served: Server, stored: Path) -> None:
+    metadata = served.rest.get("/v2/models/flights").json()
+    assert metadata["parameters"] == {"version": "7", "digest": artifact_digest(stored)}
+    inputs = {each["name"]: each for each in metadata["inputs"]}
     assert list(inputs) == ["carrier", "distance", "hour", "international", "wet", "landed", "seats"]
     assert inputs["landed"]["datatype"] == "BYTES"
     assert inputs["landed"]["parameters"] == {"type": "datetime", "nullable": True}

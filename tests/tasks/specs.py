@@ -22,7 +22,7 @@ def content(problem: str = "classification", **changes: Any) -> dict[str, Any]:
         "features": "example.py",
         "sources": {"rows": "rows.parquet"},
         "target": "answer",
-        "keys": ["id"],
+        "key": ["id"],
         "columns": {
             "size": {"type": "float64", "nullable": True},
             "count": {"type": "int64"},

@@ -90,8 +90,8 @@ def test_slices_are_scored_and_small_ones_only_reported() -> None:
     spec = spec_of(gate=gate_of(slices={"colour": 0.55}))
     found = collect(spec, frame, y, model, model)
     assert [(one.value, one.judged) for one in found.slices] == [
-        ("blue", True),
         ("red", True),
+        ("blue", True),
         ("rare", False),
     ]
     for one in found.slices:

@@ -5,7 +5,7 @@ import os
 from http import HTTPStatus
 from typing import Any
 
-from mlserver import MLModel
+from mlserver import MLModel, ModelSettings
 from mlserver.errors import MLServerError
 from mlserver.types import (
     InferenceRequest,
@@ -29,6 +29,11 @@ class Runtime(MLModel):  # type: ignore[misc]
     `parameters.uri` is the model's folder, `parameters.extra` holds `digest` ("sha256:...") and `version`;
     SLIPWAY_MODEL_DIGEST and SLIPWAY_MODEL_VERSION win over them.
     """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings)
+        # Until it is loaded a model can already be asked what it is.
+        self._told: dict[str, str] = {}
 
     async def load(self) -> bool:
         """Check and load the model; a refused one is an error of status 422 and nothing of it has run."""

@@ -1,0 +1,170 @@
+"""A small model with a column of every type, published as `retrain` publishes: stored, judged, registered."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+from slipway_model_server.digest import artifact_digest
+
+from tasks import pipelines, runlog, split, tracking
+from tasks.gate import Evidence, GateDecision, GateRecord
+from tasks.golden import Golden, make_golden, read_golden
+from tasks.serving import Predictor, Served, serving
+from tasks.settings import settings
+from tasks.spec import ModelSpec, load_spec, parse_spec
+from tasks.tracking import Version
+
+SPEC: dict[str, Any] = {
+    "problem": "classification",
+    "features": "readings.py",
+    "sources": {"readings": "readings.parquet"},
+    "key": ["id"],
+    "columns": {
+        "size": {"type": "float64", "nullable": True},
+        "count": {"type": "int64"},
+        "seats": {"type": "int64", "nullable": True},
+        "colour": {"type": "string", "nullable": True},
+        "wet": {"type": "bool"},
+        "seen": {"type": "datetime", "nullable": True},
+    },
+    "split": {"by": "random", "test": 0.3},
+    "gate": {"metric": "accuracy", "minimum": 0.1},
+    "candidates": {
+        "model": {
+            "estimator": "sklearn.linear_model.LogisticRegression",
+            "parameters": {"max_iter": 300},
+        }
+    },
+    "serving": {"latency_ms": 1000},
+}
+
+
+def write_spec(folder: Path, name: str, **changes: Any) -> str:
+    """A spec file of its own for `name`: each test releases a model that no other test touches."""
+    path = folder / f"{name}.yaml"
+    path.write_text(json.dumps({"name": name, **SPEC, **changes}))
+    return str(path)
+
+
+@lru_cache(maxsize=1)
+def frame() -> pd.DataFrame:
+    """Prepared rows as the model takes them."""
+    rng = np.random.default_rng(0)
+    rows = 200
+    seen = np.datetime64("2026-01-01", "us") + rng.integers(0, 10**13, rows).astype("timedelta64[us]")
+    return pd.DataFrame(
+        {
+            "size": np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows)),
+            "count": rng.integers(0, 5, rows),
+            "seats": np.where(rng.random(rows) < 0.1, np.nan, rng.integers(1, 99, rows)),
+            "colour": rng.choice(np.array(["rot", 'it\'s "blue"', "zielony ł", None], dtype=object), rows),
+            "wet": rng.random(rows) < 0.5,
+            "seen": pd.Series(seen).where(rng.random(rows) > 0.1),
+            "id": np.arange(rows),
+        }
+    )
+
+
+@lru_cache(maxsize=8)
+def _fitted(strength: float, columns: tuple[str, ...]) -> tuple[ModelSpec, Any]:
+    """The spec with only `columns`, and a pipeline fitted by it."""
+    kept = {**SPEC, "name": "any", "columns": {name: SPEC["columns"][name] for name in columns}}
+    spec = parse_spec(json.dumps(kept), Path("any.yaml"))
+    rows = frame()
+    names = np.array(["calm", "loud", "strange"], dtype=object)
+    target = names[(rows["count"].to_numpy() + rows["wet"].to_numpy()) % 3]
+    return spec, pipelines.build(spec, "model", {"C": strength}).fit(rows[list(columns)], target)
+
+
+def publish(
+    path: str,
+    strength: float = 1.0,
+    *,
+    columns: Sequence[str] = tuple(SPEC["columns"]),
+    golden: Callable[[Golden], Golden] = lambda golden: golden,
+) -> Version:
+    """Log and register one more version. Another `strength` predicts something else.
+
+    `golden` may falsify the golden rows before they are stored.
+    """
+    spec = load_spec(path)
+    rows = frame()
+    narrow, pipeline = _fitted(strength, tuple(columns))
+    kept = golden(make_golden(narrow, rows, pipeline))
+    with runlog.parent_run(spec, "candidate", {}) as run:
+        example = rows[list(columns)].head(3)
+        logged = runlog.log_model(run, narrow, pipeline, example, kept.model_dump_json().encode())
+    return register(spec, run.run_id, logged.source, logged.digest)
+
+
+def register_folder(path: str, like: Version, change: Callable[[Path], None]) -> Version:
+    """Register one more version: the artifacts of `like` after `change`, with their true digest."""
+    source = tracking.download(like)
+    folder = settings().home / "planted" / like.model / uuid.uuid4().hex / "model"
+    shutil.copytree(source, folder)
+    change(folder)
+    return register(load_spec(path), like.run_id, folder.as_uri(), artifact_digest(folder))
+
+
+def register(spec: ModelSpec, run_id: str, source: str, digest: str) -> Version:
+    record = GateRecord(
+        model=spec.name,
+        digest=digest,
+        decision=GateDecision(outcome="promote", reasons=("It may.",)),
+        evidence=Evidence(metric="accuracy", rows=60, candidate=0.9),
+        split=split.resolve(spec, frame()),
+        run_id=run_id,
+        run_key=uuid.uuid4().hex,
+        created_at=datetime.now(UTC),
+    )
+    return tracking.register(record, source)
+
+
+def golden_of(version: Version) -> Golden:
+    return read_golden(tracking.download(version), version.name)
+
+
+def name_of(path: str) -> str:
+    return load_spec(path).name
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a release may change, as seen from outside."""
+
+    answering: Served | None
+    told: Predictor | None
+    champion: int | None
+    previous: int | None
+    hold: str | None
+    rolled_back: tuple[int, ...]
+    predictors: tuple[str, ...]
+    """Names that the model server knows, candidates included."""
+
+
+def state_of(path: str) -> State:
+    name, server = name_of(path), serving()
+    champion, previous = tracking.alias(name, "champion"), tracking.alias(name, "previous")
+    repository = settings().home / "serving" / "models"
+    index = httpx.post(f"{settings().serving_rest_url}/v2/repository/index", json={}, trust_env=False).json()
+    known = {entry["name"] for entry in index} | {folder.name for folder in repository.iterdir()}
+    return State(
+        answering=server.answering(name),
+        told=server.told(name),
+        champion=champion.number if champion else None,
+        previous=previous.number if previous else None,
+        hold=tracking.hold(name),
+        rolled_back=tuple(v.number for v in tracking.versions(name) if v.rolled_back is not None),
+        predictors=tuple(
+            sorted(each for each in known if each == name or each.startswith(f"{name}-candidate"))
+        ),
+    )

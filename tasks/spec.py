@@ -20,6 +20,7 @@ from tasks.settings import ROOT
 from tasks.spec_candidates import (
     CandidateSpec,
     Encoders,
+    Location,
     Role,
     Search,
     Step,
@@ -33,7 +34,6 @@ from tasks.spec_schema import (
     Engine,
     GateSpec,
     GroupSplit,
-    Location,
     ModelSpec,
     Name,
     RandomSplit,
@@ -167,39 +167,35 @@ def _spec_error(path: Path, error: ValidationError, lines: Mapping[Location, int
     """One SpecError for the first problem, with the count of the others."""
     problems = error.errors(include_url=False)
     problems.sort(key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is also a missing one
-    first, keys = problems[0], {_key(problem, lines) for problem in problems}
-    others = f" ({len(keys) - 1} more problems in this file)" if len(keys) > 1 else ""
-    return SpecError(place(path, _key(first, lines), lines), _found(first) + others, _allowed(first))
+    described = [_described(problem, lines) for problem in problems]
+    key, found = described[0]
+    others = len({other for other, _ in described}) - 1
+    more = f" ({others} more problems in this file)" if others else ""
+    return SpecError(place(path, key, lines), found + more, _allowed(problems[0]))
 
 
-def _key(problem: Any, lines: Mapping[Location, int]) -> Location:
-    """The problem's place in the document.
+def _described(problem: Any, lines: Mapping[Location, int]) -> tuple[Location, str]:
+    """The problem's place in the document and what was found there.
 
-    pydantic's has parts that are in no file: the member of a union, `[key]`. ModelSpec's own check has no
-    place: its messages start with one ("split.column: ...").
+    pydantic's place has parts that are in no file: the member of a union, `[key]`. Checks of our own that
+    concern more than one value start their message with the rest of the place ("split.column: ...").
     """
     key: Location = ()
     for part in problem["loc"]:
         if (*key, part) in lines:
             key = (*key, part)
-    if problem["type"] == "missing":
-        key = (*key, problem["loc"][-1])
-    if not key and problem["type"] == "value_error":
-        key = tuple(str(problem["ctx"]["error"]).split(":", 1)[0].split("."))
-    return key
-
-
-def _found(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {problem['loc'][-1]!r}"
+        return key, f"unknown key {problem['loc'][-1]!r}"
     if problem["type"] == "missing":
-        return "is missing"
+        return (*key, problem["loc"][-1]), "is missing"
     message: str = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
-        return message if problem["loc"] else message.split(": ", 1)[-1]
+        start, _, rest = message.partition(": ")
+        named = tuple(int(part) if part.isdigit() else part for part in start.split("."))
+        return ((*key, *named), rest) if (*key, *named) in lines else (key, message)
     if problem["loc"][-1:] == ("[key]",):
-        return f"the name {problem['input']!r} does not fit: {message}"
-    return f"found {problem['input']!r}: {message}"
+        return key, f"the name {problem['input']!r} does not fit: {message}"
+    return key, f"found {problem['input']!r}: {message}"
 
 
 def _allowed(problem: Any) -> str:

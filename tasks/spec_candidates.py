@@ -4,10 +4,12 @@ import difflib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from slipway_model_server.estimators import ESTIMATORS
 
 Role = Literal["numeric", "categorical", "date"]
+Location = tuple[str | int, ...]
+"""Keys and list indices from the top of the document down to a place in it."""
 
 
 class Strict(BaseModel):
@@ -38,23 +40,33 @@ class Step(Strict):
 
     @model_validator(mode="after")
     def _nested_allowed(self) -> "Step":
-        for nested in nested_steps(self.parameters):
-            Step.model_validate({k: v for k, v in nested.items() if k != "name"})
+        check_nested(self.parameters, ("parameters",))
         return self
 
 
-def nested_steps(parameters: Any) -> Iterator[dict[str, Any]]:
-    """The estimators written inside `parameters`, at the first level where one is met."""
+def check_nested(parameters: Any, at: Location) -> None:
+    """Raises ValueError, with the place first in its message, if an estimator inside is not a right one."""
+    for place, nested in nested_steps(parameters, at):
+        try:
+            Step.model_validate({key: value for key, value in nested.items() if key != "name"})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            inner = ".".join(map(str, (*place, *problem["loc"])))
+            raise ValueError(f"{inner}: {problem['msg'].removeprefix('Value error, ')}") from None
+
+
+def nested_steps(parameters: Any, at: Location = ()) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """The estimators written inside `parameters` and their place, at the first level where one is met."""
     if isinstance(parameters, dict):
         keys = set(parameters)
         if keys <= {"estimator", "parameters", "name"} and isinstance(parameters.get("estimator"), str):
-            yield parameters
+            yield at, parameters
             return
-        for value in parameters.values():
-            yield from nested_steps(value)
+        for key, value in parameters.items():
+            yield from nested_steps(value, (*at, key))
     elif isinstance(parameters, list | tuple):
-        for value in parameters:
-            yield from nested_steps(value)
+        for index, value in enumerate(parameters):
+            yield from nested_steps(value, (*at, index))
 
 
 class Encoders(Strict):
@@ -96,6 +108,6 @@ class CandidateSpec(Step):
 
     @model_validator(mode="after")
     def _searched_allowed(self) -> "CandidateSpec":
-        for nested in nested_steps(self.search.parameters if self.search else {}):
-            Step.model_validate({k: v for k, v in nested.items() if k != "name"})
+        if self.search is not None:
+            check_nested(self.search.parameters, ("search", "parameters"))
         return self

@@ -17,14 +17,12 @@ from pydantic import (
 from slipway_model_server.estimators import ESTIMATORS
 
 from tasks.metrics import METRICS, Problem
-from tasks.spec_candidates import CandidateSpec, Role, Strict
+from tasks.spec_candidates import CandidateSpec, Location, Role, Strict
 
 Engine = Literal["pandas", "polars", "spark"]
 ColumnType = Literal["int64", "float64", "string", "bool", "datetime"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Location = tuple[str | int, ...]
-"""Keys and list indices from the top of the document down to a place in it."""
 TARGET = "__target__"
 """Name of the target's column in prepared data."""
 

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
+from tasks.errors import SpecError
 from tasks.spec import TARGET, ModelSpec, parse_spec
 
+PATH = Path("/specs/example.yaml")
 LOGISTIC = {"estimator": "sklearn.linear_model.LogisticRegression", "parameters": {"max_iter": 200}}
 RIDGE = {"estimator": "sklearn.linear_model.Ridge"}
 
@@ -38,8 +41,19 @@ def content(problem: str = "classification", **changes: Any) -> dict[str, Any]:
 
 
 def spec_of(problem: str = "classification", **changes: Any) -> ModelSpec:
-    text = yaml.safe_dump(content(problem, **changes), sort_keys=False)
-    return parse_spec(text, Path("/specs/example.yaml"))
+    return parsed(content(problem, **changes))
+
+
+def parsed(document: Any) -> ModelSpec:
+    """The spec that a file with this content would give."""
+    return parse_spec(yaml.safe_dump(document, sort_keys=False), PATH)
+
+
+def refused(document: Any) -> SpecError:
+    """The error that refuses it."""
+    with pytest.raises(SpecError) as error:
+        parsed(document)
+    return error.value
 
 
 def frame_of(n: int = 400, problem: str = "classification", classes: int = 2, seed: int = 0) -> pd.DataFrame:

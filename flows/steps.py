@@ -27,6 +27,7 @@ def step(function: Callable[P, R_co], name: str, **options: Any) -> Step[P, R_co
     Prefect's own caching would hash the frames that steps hand on; what is worth keeping is found in the
     store by its key instead.
     """
+    options.setdefault("task_run_name", name)
     made = task(name=name, persist_result=False, cache_policy=NO_CACHE, **options)(function)
     return cast("Step[P, R_co]", made)
 

@@ -84,6 +84,7 @@ def check_server() -> None:
 def client() -> "MlflowClient":
     """The client of the platform's MLflow server."""
     import mlflow
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
     from mlflow.tracking import MlflowClient
 
     url = settings().mlflow_url
@@ -94,6 +95,7 @@ def client() -> "MlflowClient":
             "Start the platform with `slipway up`, or set SLIPWAY_MLFLOW_URL.",
         )
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it warns of a missing pip, and prints links
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)
     return MlflowClient(url, url)

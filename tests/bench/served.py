@@ -6,10 +6,12 @@ machine does falls on both.
 
 import http.client
 import json
+import logging
 import statistics
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,11 +97,15 @@ def _compare(
 
     stored = folder / name
     sample = make_frame(100)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whole numbers in a signature; nothing is missing here
+        signature = mlflow.models.infer_signature(sample, pd.Series(pipeline.predict(sample)))
     mlflow.sklearn.save_model(
         pipeline,
         stored,
         serialization_format="skops",
-        signature=mlflow.models.infer_signature(sample, pd.Series(pipeline.predict(sample))),
+        signature=signature,
         pip_requirements=["scikit-learn"],
         skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(pipeline)),
     )

@@ -28,6 +28,7 @@ bench: install ## Measure; writes bench.json and prints a table
 .venv/.slipway-lock: uv.lock pyproject.toml images/model-server/pyproject.toml | uv
 	echo "Installing the environment of the flows (.venv)"
 	uv sync --quiet --locked --all-extras --compile-bytecode
+	.venv/bin/python -c "from infra.local.prefect_database import ensure_template; ensure_template()"
 	touch $@
 
 images/model-server/.venv/.slipway-lock: images/model-server/uv.lock images/model-server/pyproject.toml | .venv/.slipway-lock

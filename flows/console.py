@@ -36,7 +36,7 @@ def say(message: str) -> None:
 
 
 def follow_flows() -> None:
-    """Show flows as one line a step instead of Prefect's log; `PREFECT_LOGGING_LEVEL` keeps what it means there."""
+    """Show flows as one line a step instead of Prefect's log."""
     from flows.progress import install
 
     install(say)

@@ -1,6 +1,7 @@
 """One line for each step of a flow that runs in this process, in place of Prefect's log on the console."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -32,7 +33,7 @@ def line_of(record: logging.LogRecord) -> str | None:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, SlipwayError) or "Encountered exception during execution" in message:
         return None
-    step = getattr(record, "task_run_name", None)
+    step = step_name(getattr(record, "task_run_name", None))
     if record.levelno >= logging.WARNING:
         return f"{record.levelname.lower()}: {step + ': ' if step else ''}{message.splitlines()[0]}"
     if step is not None:
@@ -42,6 +43,11 @@ def line_of(record: logging.LogRecord) -> str | None:
         if message.startswith(("Beginning", "View at", "Finished in state", "Created task run"))
         else message
     )
+
+
+def step_name(task_run: str | None) -> str | None:
+    """Prefect ends the names of task runs that have none of their own in three hexadecimal digits."""
+    return None if task_run is None else re.sub(r"-[0-9a-f]{3}$", "", task_run)
 
 
 def install(say: Callable[[str], None]) -> None:

@@ -96,7 +96,8 @@ def start(client: "SyncPrefectClient", name: str, parameters: dict[str, Any]) ->
 
 def follow(client: "SyncPrefectClient", run: "FlowRun", name: str, timeout: float | None) -> Iterator[str]:
     """Each change of state and each line of the log, until the run has ended."""
-    began, state, seen, warned = time.monotonic(), "", 0, False
+    began, seen, warned = time.monotonic(), 0, False
+    state: str | None = None
     while True:
         now = client.read_flow_run(run.id).state
         if now is not None and now.name != state:
@@ -148,4 +149,4 @@ def outcome(name: str, url: str, run: "FlowRun") -> Triggered:
         )
         raise RunFailed(f"{name} ({run.name})", observed, f"Its log: {url}")
     result = state.result(raise_on_failure=False) if state.data is not None else None
-    return Triggered(name, url, state.name, state.message or "", result)
+    return Triggered(name, url, str(state.name), state.message or "", result)

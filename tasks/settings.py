@@ -111,6 +111,7 @@ def client_environment(found: Settings) -> dict[str, str]:
     variables["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     variables["DO_NOT_TRACK"] = "1"
     variables["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    variables["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     variables["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     if found.platform == "embedded":
         # Profiles under ~/.prefect may hold the address and key of another server.

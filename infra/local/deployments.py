@@ -18,6 +18,10 @@ TAG = "slipway"
 """Deployments of the file carry it; those that somebody made by hand do not, and stay."""
 
 
+CLEAR = {"PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true"}
+"""Without it `schedules: []` in the file leaves the server's schedules alive."""
+
+
 def file_hash() -> str:
     """What registering depends on: the file, and the flows, whose parameters become the deployments'."""
     digest = hashlib.sha256()
@@ -33,9 +37,10 @@ def register(home: Path, state: states.State, say: Callable[[str], None]) -> Non
         return
     say("registering the deployments of prefect.yaml")
     found = settings_at(home, state.addresses)
+    environment = child_environment(client_environment(found) | CLEAR)
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=ROOT, env=child_environment(client_environment(found)), capture_output=True, text=True, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         raise PlatformError(

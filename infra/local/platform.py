@@ -6,7 +6,6 @@ from pathlib import Path
 import psutil
 
 from infra.local import state as states
-from infra.local.deployments import register
 from infra.local.install import ensure_model_server
 from infra.local.processes import family, marked, stop
 from infra.local.starting import Start
@@ -31,7 +30,6 @@ def up(home: Path, say: Callable[[str], None] = quiet) -> Status:
         if not (home / "prefect" / "prefect.db").exists():
             state.registered = ""
         Start(home, state, say).run()
-        register(home, state, say)
     settings.cache_clear()
     return status(home)
 

@@ -37,7 +37,7 @@ class Service:
     page: str | None = None
     """What a person opens, or a client calls."""
     after: str | None = None
-    """The service that must be well before this one is started."""
+    """The service that must be well before this one is started, so that the slowest ones have the cores."""
 
     @property
     def is_worker(self) -> bool:
@@ -106,6 +106,9 @@ def _prefect(home: Path, port: int, clients: dict[str, str]) -> Service:
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # Done in `prefect_database`, once.
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
         "DO_NOT_TRACK": "1",
     }
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port))
@@ -137,12 +140,10 @@ def _model_server(home: Path, port: int) -> Service:
 
 
 def _worker(home: Path, pool: str, clients: dict[str, str]) -> Service:
-    command = (
-        sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process",
-        "--name", f"{pool}@{socket.gethostname()}", "--no-create-pool-if-not-found",
-    )  # fmt: skip
+    name = f"{pool}@{socket.gethostname()}"
+    command = (sys.executable, "-m", "infra.local.worker", "--pool", pool, "--name", name)
     own = {**clients, "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_WORKER_HEARTBEAT_SECONDS": "10"}
-    return _service(home, f"worker-{pool}", command, own, after="prefect")
+    return _service(home, f"worker-{pool}", command, own, after="mlflow")
 
 
 def _service(

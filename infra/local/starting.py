@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.local import ports as port_choice
 from infra.local import state as states
+from infra.local.deployments import register
 from infra.local.pools import make_pools
+from infra.local.prefect_database import ensure_database
 from infra.local.processes import family, marked, spawn, stop
 from infra.local.services import (
     PREFERRED,
@@ -20,9 +23,9 @@ from infra.local.services import (
 from infra.local.status import is_well
 from tasks.errors import PlatformError
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 """How long a service may take from its start until it answers."""
-PAUSE = 0.05
+PAUSE = 0.1
 PORT_ATTEMPTS = 4
 
 
@@ -37,30 +40,39 @@ class Start:
     pending: dict[str, float] = field(default_factory=dict)
     """Name -> time (monotonic, seconds) by which it must be well."""
     attempts: dict[str, int] = field(default_factory=dict)
+    database: "Future[None]" = field(default_factory=Future)
+    """Prefect's database, being made ready beside."""
+    _wanted: tuple[Service, ...] = ()
 
     def wanted(self) -> tuple[Service, ...]:
-        return services(self.home, self.state.ports)
+        return self._wanted
 
     def run(self) -> None:
         """Bring every service up. Raises PlatformError naming the first that did not come."""
         began = time.monotonic()
         self.choose_ports()
         self.look()
-        while True:
-            for service in self.wanted():
-                if self.may_start(service):
-                    self.start(service)
-            for service in self.wanted():
-                if service.name in self.pending:
-                    self.check(service, began)
-            if len(self.well) == len(self.wanted()):
-                return
-            time.sleep(PAUSE)
+        with ThreadPoolExecutor(1) as beside:
+            self.database = beside.submit(ensure_database, self.home)
+            registered = None
+            while True:
+                for service in self.wanted():
+                    if self.may_start(service):
+                        self.start(service)
+                for service in self.wanted():
+                    if service.name in self.pending:
+                        self.check(service, began)
+                if registered is None and "prefect" in self.well:
+                    registered = beside.submit(register, self.home, self.state, self.say)
+                if len(self.well) == len(self.wanted()) and registered is not None:
+                    return registered.result()
+                time.sleep(PAUSE)
 
     def choose_ports(self) -> None:
         """Keep the ports of servers that live; for the others the last, the preferred, or any free one."""
         ports = self.state.ports
-        living = {role for s in (self.wanted() if ports else ()) if self.alive(s) for role in s.roles}
+        known = services(self.home, ports) if ports else ()
+        living = {role for service in known if self.alive(service) for role in service.roles}
         chosen: dict[str, int] = {role: ports[role] for role in living}
         for role, preferred in PREFERRED.items():
             if role not in chosen:
@@ -69,6 +81,7 @@ class Start:
 
     def use_ports(self, chosen: dict[str, int]) -> None:
         self.state.ports, self.state.addresses = chosen, addresses(chosen)
+        self._wanted = services(self.home, chosen)
         states.write(self.home, self.state)
 
     def look(self) -> None:
@@ -114,6 +127,10 @@ class Start:
     def may_start(self, service: Service) -> bool:
         if service.name in self.well or service.name in self.pending:
             return False
+        if service.name == "prefect":
+            if not self.database.done():
+                return False
+            self.database.result()
         return service.after is None or service.after in self.well
 
     def start(self, service: Service) -> None:

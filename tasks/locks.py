@@ -30,7 +30,7 @@ def one_at_a_time(kind: Kind, model: str) -> Iterator[None]:
     """
     from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-    name = f"{kind}-{model}"
+    name = limit_name(kind, model)
     wait = settings().lock_timeout
     ensure_limit(name)
     attempts = Retrying(
@@ -46,6 +46,11 @@ def one_at_a_time(kind: Kind, model: str) -> Iterator[None]:
                 "Wait for it, or cancel it in the Prefect UI, and run this again.",
             ) from error
         yield
+
+
+def limit_name(kind: Kind, model: str) -> str:
+    """Name of the concurrency limit, as the Prefect UI shows it."""
+    return f"{kind}-{model}"
 
 
 def _acquire(held: ExitStack, name: str) -> None:

@@ -12,9 +12,9 @@ from tasks.golden import Golden, differences
 from tasks.inference import PROTOCOLS, Answer, Client, Protocol, rest_request
 from tasks.serving import Endpoint, Served
 
-WARM, TIMED = 3, 15
+WARM, TIMED = 3, 11
 """Single-row requests before, and within, the measurement of the latency, per protocol."""
-IN_A_ROW = 10
+IN_A_ROW = 5
 """Answers over each protocol that must all come from one version before it is taken for the only one."""
 SHOWN = 3
 """Differences that an error message names."""

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,12 @@ from tests.release.model import write_spec
 
 
 @pytest.fixture(scope="session")
-def home(platform: Settings) -> Iterator[Path]:
+def home(platform: Settings) -> Path:
     """The platform's folder; Prefect in this process, imported before or not, talks to the platform."""
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
-    yield platform.home
+    return platform.home
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A small model with a column of every type, published as `retrain` publishes: stored, judged, registered."""
 
 import json
-import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,10 +90,12 @@ def publish(
     *,
     columns: Sequence[str] = tuple(SPEC["columns"]),
     golden: Callable[[Golden], Golden] = lambda golden: golden,
+    plant: Callable[[Path], None] | None = None,
 ) -> Version:
     """Log and register one more version. Another `strength` predicts something else.
 
-    `golden` may falsify the golden rows before they are stored.
+    `golden` may falsify the golden rows before they are stored. `plant` may change the stored folder before
+    the version is registered, with the true digest of what lies there then, and a gate record.
     """
     spec = load_spec(path)
     rows = frame()
@@ -103,16 +104,13 @@ def publish(
     with runlog.parent_run(spec, "candidate", {}) as run:
         example = rows[list(columns)].head(3)
         logged = runlog.log_model(run, narrow, pipeline, example, kept.model_dump_json().encode())
-    return register(spec, run.run_id, logged.source, logged.digest)
-
-
-def register_folder(path: str, like: Version, change: Callable[[Path], None]) -> Version:
-    """Register one more version: the artifacts of `like` after `change`, with their true digest."""
-    source = tracking.download(like)
-    folder = settings().home / "planted" / like.model / uuid.uuid4().hex / "model"
-    shutil.copytree(source, folder)
-    change(folder)
-    return register(load_spec(path), like.run_id, folder.as_uri(), artifact_digest(folder))
+    digest = logged.digest
+    if plant is not None:
+        stored = tracking.client().get_logged_model(logged.source.removeprefix("models:/"))
+        folder = Path(stored.artifact_location.removeprefix("file://"))
+        plant(folder)
+        digest = artifact_digest(folder)
+    return register(spec, run.run_id, logged.source, digest)
 
 
 def register(spec: ModelSpec, run_id: str, source: str, digest: str) -> Version:

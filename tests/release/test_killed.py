@@ -1,0 +1,136 @@
+"""SIGKILL at every point of a release and of a rollback; running it again ends in the same state."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.release import release
+from flows.rollback import rollback
+from tasks.errors import RegistryError
+from tasks.locks import limit_name
+from tests.release import child
+from tests.release.model import State, name_of, publish, state_of
+
+RELEASE = (
+    "before candidate",
+    "candidate started",
+    "traffic moved",
+    "previous set",
+    "champion set",
+    "before retire",
+)
+ROLLBACK = ("rollback marked", *RELEASE)
+REASON = "it is slow"
+
+
+def free_lock(path: str) -> None:
+    """What an operator does who will not wait for the lease of a dead holder: delete the limit."""
+    with get_client(sync_client=True) as client:
+        client.delete_global_concurrency_limit_by_name(limit_name("release", name_of(path)))
+
+
+def kill_each(flow: str, points: dict[str, str]) -> dict[str, State]:
+    """Run `flow` for each model at its point of death, all at once; the states that the dead leave."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flows.rollback", "mlflow", "tests.release.child"])
+    dying = [context.Process(target=child.run, args=(flow, path, point)) for point, path in points.items()]
+    for process in dying:
+        process.start()
+    for process, point in zip(dying, points, strict=True):
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, point
+    for path in points.values():
+        free_lock(path)
+    return {point: state_of(path) for point, path in points.items()}
+
+
+def models(specs: Callable[..., str], points: tuple[str, ...]) -> dict[str, str]:
+    """For each point a model with version 1 live and version 2 registered."""
+    found = {point: specs(point.replace(" ", "-")) for point in points}
+    for path in found.values():
+        publish(path)
+        release(path)
+        publish(path, 0.01)
+    return found
+
+
+def relative(state: State, path: str) -> State:
+    """The state without what is a model's own: its name, its artifacts' folder and digest."""
+    name = name_of(path)
+    return replace(
+        state,
+        answering=replace(state.answering, digest="") if state.answering else None,
+        told=replace(state.told, digest="", uri="") if state.told else None,
+        predictors=tuple(each.replace(name, "NAME") for each in state.predictors),
+    )
+
+
+def test_a_release_killed_at_any_point_and_run_again(home: Path, specs: Callable[..., str]) -> None:
+    points = models(specs, RELEASE)
+
+    dead = kill_each("release", points)
+
+    assert {point: state.answering.number for point, state in dead.items() if state.answering} == {
+        "before candidate": 1,
+        "candidate started": 1,
+        "traffic moved": 2,
+        "previous set": 2,
+        "champion set": 2,
+        "before retire": 2,
+    }
+    assert [dead[point].champion for point in RELEASE] == [1, 1, 1, 1, 2, 2]
+    assert "candidate-2" in dead["candidate started"].predictors[-1]
+    ends = {}
+    for point, path in points.items():
+        assert release(path).version == 2, point
+        ends[point] = relative(state_of(path), path)
+    untouched = specs("untouched")
+    publish(untouched)
+    release(untouched)
+    publish(untouched, 0.01)
+    release(untouched)
+    expected = relative(state_of(untouched), untouched)
+    assert (expected.champion, expected.previous, expected.predictors) == (2, 1, ("NAME",))
+    assert ends == dict.fromkeys(RELEASE, expected)
+
+
+def test_a_rollback_killed_at_any_point_and_run_again(home: Path, specs: Callable[..., str]) -> None:
+    points = models(specs, ROLLBACK)
+    for path in points.values():
+        release(path)
+
+    dead = kill_each("rollback", points)
+
+    assert [dead[point].hold is not None for point in ROLLBACK] == [True] * len(ROLLBACK)
+    for point, path in points.items():
+        if dead[point].champion == 1:  # all was done but to clean up: there is nothing left to roll back
+            with pytest.raises(RegistryError, match="was rolled back already"):
+                rollback(path, REASON)
+        else:
+            assert rollback(path, REASON).version == 1, point
+        state = relative(state_of(path), path)
+        assert state.answering is not None
+        assert state.told is not None
+        assert (state.answering.number, state.told.number, state.champion) == (1, 1, 1), point
+        assert (state.previous, state.rolled_back, state.predictors) == (2, (2,), ("NAME",)), point
+        assert state.hold == f"version 2 was rolled back: {REASON}", point
+
+
+def test_another_version_may_be_released_over_an_interrupted_one(
+    home: Path, specs: Callable[..., str]
+) -> None:
+    """What answers is the outgoing version, whatever the alias says."""
+    path = next(iter(models(specs, ("traffic moved",)).values()))
+    kill_each("release", {"traffic moved": path})
+    publish(path, 0.1)
+
+    result = release(path)
+
+    assert (result.version, result.previous) == (3, 2)
+    state = state_of(path)
+    assert (state.champion, state.previous, state.predictors) == (3, 2, (name_of(path),))

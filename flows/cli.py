@@ -64,8 +64,10 @@ def retrain(model: Model, *, engine: Engine | None = None, force: bool = False, 
     """
     _prepare(model, "Prefect", "MLflow", "model")
     from flows.retrain import retrain as flow
+    from tasks.asking import curl_line
 
-    return flow(model, engine=engine, force=force)
+    result = flow(model, engine=engine, force=force)
+    return console.Retrained(result, curl_line(result.model))
 
 
 @app.command
@@ -106,11 +108,15 @@ def rollback(model: Model, *, reason: str = "rolled back by hand", json: Json = 
 
 @app.command
 def live(model: Model | None = None, *, json: Json = False) -> Any:
-    """Which version of each model really answers, where, and how to ask it."""
+    """Which version of each model really answers, where, and whether all that is known of it fits together."""
     _prepare(None, "MLflow", "model")
     from tasks.live import live as look
 
-    return console.Live(look(model))
+    if model is not None and model.endswith((".yaml", ".yml")):
+        from tasks.spec import load_spec
+
+        model = load_spec(model).name
+    return console.Models(tuple(look(model)))
 
 
 @app.command

@@ -4,12 +4,16 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import SlipwayError
+
+if TYPE_CHECKING:
+    from tasks.live import Live
+    from tasks.results import RetrainResult
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -23,10 +27,21 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class Live:
-    """What `live` found."""
+class Retrained:
+    """What a retrain came to, and a command that asks what is live now (empty if nothing is)."""
 
-    models: Sequence[Any]
+    result: "RetrainResult"
+    curl: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**plain(self.result), "curl": self.curl}
+
+
+@dataclass(frozen=True)
+class Models:
+    """What `live` found, one entry a model."""
+
+    models: tuple["Live", ...]
 
 
 def say(message: str) -> None:

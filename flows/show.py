@@ -14,9 +14,9 @@ def show(result: Any, stream: Any) -> None:
     by_type: dict[str, Callable[[Console, Any], None]] = {
         "Status": _status,
         "Stopped": _stopped,
-        "RetrainResult": _retrain,
+        "Retrained": _retrain,
         "ReleaseResult": _release,
-        "Live": _live,
+        "Models": _models,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
 
@@ -46,7 +46,8 @@ def _stopped(out: Console, result: Any) -> None:
     )
 
 
-def _retrain(out: Console, result: Any) -> None:
+def _retrain(out: Console, retrained: Any) -> None:
+    result = retrained.result
     _line(out, f"\n{result.model}: {result.outcome}", "bold")
     for reason in result.reasons:
         _line(out, f"  {reason}")
@@ -61,7 +62,8 @@ def _retrain(out: Console, result: Any) -> None:
         if url:
             _line(out, f"{name}  {url}")
     if result.release is not None:
-        _release(out, result.release)
+        _line(out, str(result.release), "bold")
+    _curl(out, retrained.curl)
 
 
 def _release(out: Console, result: Any) -> None:
@@ -70,11 +72,11 @@ def _release(out: Console, result: Any) -> None:
     _curl(out, result.curl)
 
 
-def _live(out: Console, result: Any) -> None:
-    if not result.models:
-        _line(out, "No model is live. Make one so with `slipway retrain MODEL`.")
-    for model in result.models:
-        _fields(out, model)
+def _models(out: Console, found: Any) -> None:
+    if not found.models:
+        _line(out, "No model is live. `slipway retrain MODEL` makes one so.")
+    for model in found.models:
+        _line(out, str(model), "" if model.well else "red")
 
 
 def _curl(out: Console, curl: str) -> None:

@@ -6,6 +6,7 @@ when it starts (addresses of its servers), then from the defaults below.
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -122,7 +123,11 @@ def client_environment(found: Settings) -> dict[str, str]:
 
 
 def connect() -> Settings:
-    """Point this process's Prefect and MLflow at the platform. Call it before either is imported."""
+    """Point this process's Prefect and MLflow at the platform, whether they are imported yet or not."""
     found = settings()
     os.environ.update(client_environment(found))
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
     return found

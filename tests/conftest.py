@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.settings import Settings, client_environment, settings
+from tasks.settings import Settings, connect, settings
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +24,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings.cache_clear()
     try:
         up(home, say=print)
-        os.environ.update(client_environment(settings()))
-        yield settings()
+        yield connect()
     finally:
         down(home)
         os.environ.clear()

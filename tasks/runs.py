@@ -1,0 +1,156 @@
+"""Runs of Prefect deployments: started, followed, and judged by the state they end in."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import PlatformError, SlipwayError, SpecError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun, Log
+
+POLL = 0.5
+"""Seconds between two looks at the run."""
+WAITING = 30.0
+"""Seconds after which a run that no worker took is worth a word."""
+LAST_LOGS = 3.0
+"""Seconds that the end of the log may come after the end of the run."""
+WARNING = 30
+FINISHED = "Finished in state"
+NOISE = (
+    "Beginning flow run",
+    "Running 1 deployment pull step",
+    "Executing deployment step",
+    "Deployment step",
+)
+
+
+class RunFailed(SlipwayError):
+    """A run that did not complete; the reason is the run's own."""
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """A completed run: `state` is its outcome in a word, `result` what the flow returned, if that was kept."""
+
+    run: str
+    url: str
+    state: str
+    message: str
+    result: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.state}. {self.message}\n{self.url}".strip()
+
+
+def start(client: "SyncPrefectClient", name: str, parameters: dict[str, Any]) -> "FlowRun":
+    """Ask Prefect for a run of the deployment `name`; SpecError if it does not exist or takes other parameters."""
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+    try:
+        deployment = client.read_deployment_by_name(name)
+        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    except ObjectNotFound as error:
+        flows = {found.id: found.name for found in client.read_flows()}
+        known = sorted(f"{flows[found.flow_id]}/{found.name}" for found in client.read_deployments())
+        raise SpecError(
+            f"deployment {name!r}",
+            f"is not registered; known: {', '.join(known) or 'none'}",
+            "Name one of these, or add it to prefect.yaml and run `slipway up`.",
+        ) from error
+    except PrefectHTTPStatusError as error:
+        raise SpecError(
+            f"deployment {name!r}",
+            f"does not take these parameters ({error.response.text[:500]})",
+            "Correct them.",
+        ) from error
+
+
+@dataclass
+class Follower:
+    """Follows one run: `lines` yields each change of state, each finished step, warnings and the flow's words."""
+
+    client: "SyncPrefectClient"
+    run: "FlowRun"
+    name: str
+    seen: int = 0
+    steps: dict[Any, str] = field(default_factory=dict)
+
+    def lines(self, timeout: float | None) -> Iterator[str]:
+        """Until the run has ended; PlatformError after `timeout` seconds (None: never), and the run goes on."""
+        began, warned = time.monotonic(), False
+        state: str | None = None
+        while True:
+            now = self.client.read_flow_run(self.run.id).state
+            waited = time.monotonic() - began
+            if now is not None and now.name != state:
+                state = now.name
+                yield f"{waited:6.1f} s  {state}"
+            yield from self.news()
+            if now is not None and now.is_final():
+                yield from self.last_news()
+                return
+            if now is not None and now.is_scheduled() and waited > WAITING and not warned:
+                warned = True
+                yield f"          no worker has taken {self.name} yet; `slipway status` says whether one runs"
+            if timeout is not None and waited > timeout:
+                raise PlatformError(
+                    self.name,
+                    f"is still {state} after {timeout:g} s",
+                    "It goes on; see it in the Prefect UI.",
+                )
+            time.sleep(POLL)
+
+    def news(self) -> list[str]:
+        return [f"          {line}" for line in map(self.line, self.read_logs()) if line]
+
+    def last_news(self) -> Iterator[str]:
+        """What the run's process still sends after it reported its last state."""
+        until = time.monotonic() + LAST_LOGS
+        while time.monotonic() < until:
+            logs = self.read_logs()
+            yield from (f"          {line}" for line in map(self.line, logs) if line)
+            if any(log.task_run_id is None and log.message.startswith(FINISHED) for log in logs):
+                return
+            time.sleep(POLL)
+
+    def read_logs(self) -> "list[Log]":
+        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+        from prefect.client.schemas.sorting import LogSort
+
+        of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self.run.id]))
+        logs = self.client.read_logs(log_filter=of_run, offset=self.seen, sort=LogSort.TIMESTAMP_ASC)
+        self.seen += len(logs)
+        if any(log.task_run_id not in self.steps for log in logs if log.task_run_id):
+            self.steps |= self.read_steps()
+        return logs
+
+    def read_steps(self) -> dict[Any, str]:
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+        this = FlowRunFilter(id=FlowRunFilterId(any_=[self.run.id]))
+        return {step.id: step.name for step in self.client.read_task_runs(flow_run_filter=this)}
+
+    def line(self, log: "Log") -> str | None:
+        """What to show of one record, or None. Tracebacks stay in the Prefect UI; the reason is raised."""
+        first = log.message.split("\n", 1)[0]
+        if log.task_run_id is None:
+            return None if first.startswith((FINISHED, *NOISE)) else first
+        step = self.steps.get(log.task_run_id, "step")
+        if first.startswith(FINISHED):
+            return f"{step}: {first.removeprefix(FINISHED).strip(' ()')}"
+        return f"{step}: {first}" if log.level >= WARNING else None
+
+
+def outcome(name: str, url: str, run: "FlowRun") -> Triggered:
+    """What came of a run that ended, or RunFailed."""
+    state = run.state
+    if state is None or not state.is_completed():
+        observed = (
+            "has no state" if state is None else f"ended {state.name}: {state.message or 'no reason given'}"
+        )
+        raise RunFailed(f"{name} ({run.name})", observed, f"Its log: {url}")
+    result = state.result(raise_on_failure=False) if state.data is not None else None
+    return Triggered(name, url, str(state.name), state.message or "", result)

@@ -44,6 +44,16 @@ def wanted_columns(spec: ModelSpec, schema: "nw.Schema", *, with_target: bool) -
     return tuple(wanted)
 
 
+def nan_is_null(frame: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
+    """`frame` with null for NaN, of which each engine thinks otherwise (is NaN > 2?)."""
+    import narwhals as nw
+
+    floats = [name for name, dtype in frame.collect_schema().items() if dtype.is_float()]
+    return frame.with_columns(
+        nw.when(~nw.col(name).is_nan()).then(nw.col(name)).alias(name) for name in floats
+    )
+
+
 def conform(frame: "nw.LazyFrame[Any]", wanted: Sequence[PreparedColumn]) -> "nw.LazyFrame[Any]":
     """`frame` with the wanted columns only, each of exactly its type; NaN becomes null."""
     schema = frame.collect_schema()

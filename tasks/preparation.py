@@ -128,6 +128,8 @@ def _staging(uri: str) -> Iterator[Path]:
 def _compute(
     spec: ModelSpec, snapshot: Snapshot, engine: Engine, folder: Path, *, with_target: bool
 ) -> tuple[PreparedColumn, ...]:
+    import narwhals as nw
+
     functions = load_functions(spec)
     needed = set(needed_sources(spec, functions.prepare))
     if with_target:
@@ -140,9 +142,15 @@ def _compute(
         for name, frame in native.items()
     }
     with _explained(spec, snapshot, seen):
-        frame = _call(spec, functions.prepare, native)
+        uniform = {name: frames.nan_is_null(nw.from_native(frame).lazy()) for name, frame in native.items()}
+        given = uniform if spec.frames == "narwhals" else native
+        frame = _call(spec, functions.prepare, given)
         if with_target:
-            frame = frames.with_target(spec, _named(spec, frame), _target(spec, functions, native, seen))
+            if functions.target is not None:
+                target = _call(spec, functions.target, given)
+            else:
+                target = uniform[frames.target_source(spec, seen)].select(*spec.key, str(spec.target))
+            frame = frames.with_target(spec, _named(spec, frame), target)
         columns = frames.wanted_columns(spec, frame.collect_schema(), with_target=with_target)
         engines.write(engine, frames.conform(frame, columns), columns, spec.key, folder)
     return columns
@@ -154,13 +162,10 @@ def _named(spec: ModelSpec, frame: "nw.LazyFrame[Any]") -> "nw.LazyFrame[Any]":
     return frame.select([name for name in (*spec.columns, *spec.extra_columns) if name in found])
 
 
-def _call(spec: ModelSpec, function: Function, native: Mapping[str, Any]) -> "nw.LazyFrame[Any]":
+def _call(spec: ModelSpec, function: Function, given: Mapping[str, Any]) -> "nw.LazyFrame[Any]":
     import narwhals as nw
 
-    given = {name: native[name] for name in needed_sources(spec, function)}
-    if spec.frames == "narwhals":
-        given = {name: nw.from_native(frame).lazy() for name, frame in given.items()}
-    result = function(**given)
+    result = function(**{name: given[name] for name in needed_sources(spec, function)})
     try:
         frame: nw.LazyFrame[Any] = nw.from_native(result).lazy()
     except TypeError as error:
@@ -168,17 +173,6 @@ def _call(spec: ModelSpec, function: Function, native: Mapping[str, Any]) -> "nw
             f"{spec.features}.{function.__name__}", f"returns {type(result).__name__}", "Return a frame."
         ) from error
     return frame
-
-
-def _target(
-    spec: ModelSpec, functions: Functions, native: Mapping[str, Any], seen: Mapping[str, Sequence[str]]
-) -> "nw.LazyFrame[Any]":
-    import narwhals as nw
-
-    if functions.target is not None:
-        return _call(spec, functions.target, native)
-    source: nw.LazyFrame[Any] = nw.from_native(native[frames.target_source(spec, seen)]).lazy()
-    return source.select(*spec.key, str(spec.target))
 
 
 @contextmanager
@@ -191,28 +185,31 @@ def _explained(spec: ModelSpec, snapshot: Snapshot, seen: Mapping[str, Sequence[
     except Exception as error:
         if store.is_full(error):
             raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        if _is_missing_column(error):
+        if (missing := _missing_column(error)) is not None:
             held = "; ".join(
                 f"{snapshot.sources[name].uri}: {', '.join(columns)}" for name, columns in seen.items()
             )
             raise SourceError(
                 f"sources of {spec.name}",
-                f"{spec.features} uses a column that is missing: {lines[0]} (found: {held})",
+                f"{spec.features} uses a column that is missing: {missing} (found: {held})",
                 "Fix the source, or the function.",
             ) from error
+        words = " ".join(str(error).split())[:500]
         raise PreparationError(
-            spec.features,
-            f"fails with {type(error).__name__}: {' '.join(lines)[:500]}",
-            "Correct the function.",
+            spec.features, f"fails with {type(error).__name__}: {words}", "Correct the function."
         ) from error
 
 
-def _is_missing_column(error: Exception) -> bool:
-    """Each engine has its own exception for it."""
-    if type(error).__name__ == "AnalysisException":
-        return "UNRESOLVED_COLUMN" in str(error)
-    return type(error).__name__ == "ColumnNotFoundError" or isinstance(error, KeyError)
+def _missing_column(error: BaseException) -> str | None:
+    """What an engine says about a column that is not there; None for any other error. Each has its own kind."""
+    found: str | None = None
+    at: BaseException | None = error
+    while at is not None:
+        unresolved = type(at).__name__ == "AnalysisException" and "UNRESOLVED_COLUMN" in str(at)
+        if unresolved or type(at).__name__ == "ColumnNotFoundError" or isinstance(at, KeyError):
+            found = next(iter(str(at).strip().splitlines()), type(at).__name__)
+        at = at.__cause__ or at.__context__
+    return found
 
 
 def _check_keys(spec: ModelSpec, files: Sequence[Path]) -> int:

@@ -1,8 +1,10 @@
 """One Spark session in this process: created when first needed, stopped at exit, on the loopback address."""
 
 import atexit
+import logging
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from functools import lru_cache
@@ -38,6 +40,9 @@ def _session() -> Any:
     except PySparkRuntimeError as error:
         raise PlatformError("engine spark", f"Spark did not start: {error}", JAVA) from error
     created.sparkContext.setLogLevel("ERROR")
+    created.sparkContext.pythonExec = sys.executable  # else the first `python3` on PATH
+    # What this logger prints comes as an exception as well.
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     atexit.register(created.stop)
     return created
 

@@ -40,7 +40,8 @@ def prepare(flights: Frame, weather: Frame, planes: Frame) -> Frame:
         "distance",
         arrival_hour=nw.col("sched_arr_time") // 100,
         # Local winter time: no flight is planned in the hour in which summer time's date would differ.
-        weekday=nw.col("time_hour").dt.offset_by("-5h").dt.weekday(),
+        # % 7: narwhals 2.29 gives 7 for a Sunday on pandas and polars, but 0 on Spark.
+        weekday=nw.col("time_hour").dt.offset_by("-5h").dt.weekday() % 7,
         departures=nw.len().over("origin", "time_hour"),
     )
     aircraft = planes.select("tailnum", "manufacturer", "engines", "seats", built=nw.col("year"))

@@ -1,7 +1,8 @@
 """The three engines: how each reads the files of a source, and writes prepared rows as parquet.
 
 Every engine reads parquet: CSV is converted first (by polars, streaming), so that a column has the same type
-whatever the engine. pandas gets Arrow-backed columns, in which null means what it means to the others.
+whatever the engine. pandas gets Arrow-backed columns, in which null means what it means to the others (they
+lack `%`).
 """
 
 import hashlib

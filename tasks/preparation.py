@@ -195,8 +195,13 @@ def _explained(spec: ModelSpec, snapshot: Snapshot, seen: Mapping[str, Sequence[
                 "Fix the source, or the function.",
             ) from error
         words = " ".join(str(error).split())[:500]
+        lacks = isinstance(error, NotImplementedError)  # e.g. `%` on pandas' Arrow columns
         raise PreparationError(
-            spec.features, f"fails with {type(error).__name__}: {words}", "Correct the function."
+            spec.features,
+            f"fails with {type(error).__name__}: {words}",
+            "This engine cannot do it: write it otherwise (a % b as a - a // b * b), or take another engine."
+            if lacks
+            else "Correct the function.",
         ) from error
 
 

@@ -29,6 +29,9 @@ WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "prec
 
 
 def prepare(flights: Frame, weather: Frame, planes: Frame) -> Frame:
+    # Local winter time: no flight is planned in the hour in which summer time's date would differ.
+    # narwhals 2.29 gives 7 for a Sunday on pandas and polars, but 0 on Spark.
+    weekday = nw.col("time_hour").dt.offset_by("-5h").dt.weekday()
     scheduled = flights.select(
         *KEYS,
         "tailnum",
@@ -39,9 +42,7 @@ def prepare(flights: Frame, weather: Frame, planes: Frame) -> Frame:
         "minute",
         "distance",
         arrival_hour=nw.col("sched_arr_time") // 100,
-        # Local winter time: no flight is planned in the hour in which summer time's date would differ.
-        # % 7: narwhals 2.29 gives 7 for a Sunday on pandas and polars, but 0 on Spark.
-        weekday=nw.col("time_hour").dt.offset_by("-5h").dt.weekday() % 7,
+        weekday=nw.when(weekday == 7).then(nw.lit(0)).otherwise(weekday),
         departures=nw.len().over("origin", "time_hour"),
     )
     aircraft = planes.select("tailnum", "manufacturer", "engines", "seats", built=nw.col("year"))

@@ -50,7 +50,7 @@ class Model:
     name: str
     spec: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(SPEC))
     functions: str = FUNCTIONS
-    rows: pd.DataFrame = field(default_factory=lambda: fish())
+    rows: pd.DataFrame = field(default_factory=lambda: fish())  # noqa: PLW0108 - fish is defined below
 
     @property
     def path(self) -> str:

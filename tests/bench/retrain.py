@@ -1,0 +1,106 @@
+"""A whole retrain against the bare script, and what an unchanged one costs beyond an empty flow.
+
+Both run in this process, warm, on the same platform, in turn; the first turn of each is not counted.
+"""
+
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TURNS = 3
+UNCHANGED_TURNS = 7
+GIGABYTE = 1_000_000_000
+
+
+def measure_flights() -> dict[str, Any]:
+    return against_bare("flight-delays", limit=1.15)
+
+
+def measure_synthetic() -> dict[str, Any]:
+    from tests.bench import synthetic
+
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+        return against_bare(str(synthetic.write(Path(folder))), limit=1.10)
+
+
+def against_bare(model: str, limit: float) -> dict[str, Any]:
+    """Medians of TURNS turns. `prepared_again`: nothing cached, the same work as the script's."""
+    from flows.retrain import retrain
+    from tasks.settings import settings
+    from tests.bench import bare
+
+    def slipway() -> None:
+        shutil.rmtree(settings().home / "store" / "prepared", ignore_errors=True)
+        retrain(model, force=True)
+
+    def script() -> None:
+        bare.retrain(model, settings().mlflow_url)
+
+    slipway()  # the first one is released: from now on both judge the same champion
+    ours, theirs = in_turn(slipway, script, TURNS)
+    return {
+        "retrain": {"value": ours / theirs, "limit": limit, "slipway_s": ours, "bare_s": theirs},
+    }
+
+
+def measure_unchanged() -> dict[str, Any]:
+    """Seconds beyond an empty flow: iris, and a source of 1 GB."""
+    from flows.retrain import retrain
+
+    retrain("iris", force=True)
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+        large = large_model(Path(folder))
+        retrain(large, force=True)
+        return {
+            "iris": beyond_empty(lambda: retrain("iris")),
+            "source of 1 GB": beyond_empty(lambda: retrain(large)),
+        }
+
+
+def beyond_empty(unchanged: Callable[[], Any]) -> dict[str, Any]:
+    from prefect import flow
+
+    @flow(name="empty")
+    def empty() -> None:
+        return None
+
+    def checked() -> None:
+        if unchanged().outcome != "unchanged":
+            raise RuntimeError("the retrain that should find nothing to do did something")
+
+    ours, theirs = in_turn(checked, empty, UNCHANGED_TURNS)
+    return {"value": ours - theirs, "limit": 0.5, "unit": "s", "unchanged_s": ours, "empty_s": theirs}
+
+
+def large_model(folder: Path) -> str:
+    """A model whose source is 1 GB on disk; only one of its columns is read."""
+    import numpy as np
+    import polars as pl
+
+    from tests.bench import synthetic
+
+    spec = synthetic.write(folder, rows=20_000)
+    rows = pl.read_parquet(folder / "rows.parquet")
+    noise = np.random.default_rng(0).bytes(GIGABYTE)
+    size = GIGABYTE // len(rows)
+    ballast = pl.Series("ballast", [noise[i * size : (i + 1) * size] for i in range(len(rows))])
+    rows.with_columns(ballast).write_parquet(folder / "rows.parquet", compression="uncompressed")
+    functions = folder / "features.py"
+    functions.write_text(functions.read_text().replace('drop("answer")', 'drop("answer", "ballast")'))
+    return str(spec)
+
+
+def in_turn(first: Callable[[], Any], second: Callable[[], Any], turns: int) -> tuple[float, float]:
+    """Median seconds of each, run alternately; one uncounted turn of each comes first."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for turn in range(turns + 1):
+        for function, seconds in zip((first, second), taken, strict=True):
+            started = time.perf_counter()
+            function()
+            if turn:
+                seconds.append(time.perf_counter() - started)
+    return statistics.median(taken[0]), statistics.median(taken[1])

@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import App, CycloptsError, Parameter
 
 from flows import console
 from tasks.errors import SlipwayError, SpecError
+
+if TYPE_CHECKING:
+    from tasks.results import RetrainResult
 
 Engine = Literal["pandas", "polars", "spark"]
 Json = Annotated[
@@ -63,10 +66,10 @@ def retrain(model: Model, *, engine: Engine | None = None, force: bool = False, 
         Also when nothing changed since the last completed run.
     """
     _prepare(model, "Prefect", "MLflow", "model")
-    from flows.retrain import retrain as flow
+    from flows.retrain import retrain as flow  # gives back what its state holds
     from tasks.asking import curl_line
 
-    result = flow(model, engine=engine, force=force)
+    result: RetrainResult = cast(Any, flow)(model, engine=engine, force=force)
     return console.Retrained(result, curl_line(result.model))
 
 

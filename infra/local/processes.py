@@ -113,5 +113,6 @@ def _signal(process: psutil.Process, *, force: bool) -> None:
             process.kill()
         else:
             process.terminate()
+            process.resume()  # one that was suspended can only then end
     except psutil.NoSuchProcess:
         return  # ended by itself, which is what was wanted

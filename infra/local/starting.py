@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from infra.local import ports as port_choice
@@ -25,6 +25,8 @@ from tasks.errors import PlatformError
 
 START_SECONDS = 180.0
 """How long a service may take from its start until it answers."""
+MOMENT = 3.0
+"""How long one that has been well may fail to answer before it is started again."""
 PAUSE = 0.1
 PORT_ATTEMPTS = 4
 
@@ -94,15 +96,16 @@ class Start:
             if running.recipe != service.recipe:
                 self.say(f"{service.name}: started otherwise than now wanted; starting it again")
                 self.discard(service)
-            elif self.recovers(service, time.time() - running.identity.created):
+            elif self.recovers(service, running):
                 self.well.add(service.name)
             else:
                 self.say(f"{service.name}: runs but does not answer; starting it again")
                 self.discard(service)
 
-    def recovers(self, service: Service, age: float) -> bool:
-        """Wait for one that lives but is not well: as long as a start takes, or 3 s for an old one."""
-        until = time.monotonic() + max(3.0, START_SECONDS - age)
+    def recovers(self, service: Service, running: states.Running) -> bool:
+        """Wait for one that lives but does not answer: a moment, or what is left of the time for its start."""
+        left = running.identity.created + START_SECONDS - time.time()
+        until = time.monotonic() + (MOMENT if running.well else max(MOMENT, left))
         while self.alive(service) and time.monotonic() < until:
             if is_well(service, self.state):
                 return True
@@ -154,6 +157,9 @@ class Start:
                 make_pools(self.state.addresses["prefect_url"])
             del self.pending[service.name]
             self.well.add(service.name)
+            running = self.state.services[service.name]
+            self.state.services[service.name] = replace(running, well=True)
+            states.write(self.home, self.state)
             self.say(
                 f"{service.name}: ready after {time.monotonic() - began:.1f} s  {service.page or ''}".rstrip()
             )

@@ -15,10 +15,11 @@ from tasks.errors import PlatformError
 
 @dataclass(frozen=True)
 class Running:
-    """One service that was started: who it is, and the hash of how it was started."""
+    """One service that was started: who it is, the hash of how it was started, whether it has been well since."""
 
     identity: Identity
     recipe: str
+    well: bool = False
 
 
 @dataclass
@@ -39,7 +40,7 @@ def read(home: Path) -> State:
         return State(
             ports={str(role): int(port) for role, port in written["ports"].items()},
             services={
-                name: Running(Identity.read(entry["identity"]), str(entry["recipe"]))
+                name: Running(Identity.read(entry["identity"]), str(entry["recipe"]), bool(entry["well"]))
                 for name, entry in written["services"].items()
             },
             addresses=dict(written["settings"]),

@@ -1,9 +1,10 @@
 """A small model with a column of every type, published as `retrain` publishes: stored, judged, registered."""
 
+import itertools
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from slipway_model_server.digest import artifact_digest
 from tasks import pipelines, runlog, split, tracking
 from tasks.gate import Evidence, GateDecision, GateRecord
 from tasks.golden import Golden, make_golden, read_golden
+from tasks.runlog import LoggedCandidate
 from tasks.serving import Predictor, Served, serving
 from tasks.settings import settings
 from tasks.spec import ModelSpec, load_spec, parse_spec
@@ -84,33 +86,58 @@ def _fitted(strength: float, columns: tuple[str, ...]) -> tuple[ModelSpec, Any]:
     return spec, pipelines.build(spec, "model", {"C": strength}).fit(rows[list(columns)], target)
 
 
+@lru_cache(maxsize=8)
+def _stored(
+    strength: float,
+    columns: tuple[str, ...],
+    golden: Callable[[Golden], Golden] | None = None,
+    plant: Callable[[Path], None] | None = None,
+    copy: int = 0,
+) -> LoggedCandidate:
+    """A model logged once, which the tests that do not alter it register under many names."""
+    spec, pipeline = _fitted(strength, columns)
+    kept = make_golden(spec, frame(), pipeline)
+    kept = golden(kept) if golden else kept
+    with runlog.parent_run(spec, "candidate", {}) as run:
+        example = frame()[list(columns)].head(3)
+        logged = runlog.log_model(run, spec, pipeline, example, kept.model_dump_json().encode())
+    if plant is None:
+        return logged
+    stored = tracking.client().get_logged_model(logged.source.removeprefix("models:/"))
+    folder = Path(stored.artifact_location.removeprefix("file://"))
+    plant(folder)
+    return replace(logged, digest=artifact_digest(folder))
+
+
+_copies = itertools.count(1)
+
+
 def publish(
     path: str,
     strength: float = 1.0,
     *,
     columns: Sequence[str] = tuple(SPEC["columns"]),
-    golden: Callable[[Golden], Golden] = lambda golden: golden,
+    golden: Callable[[Golden], Golden] | None = None,
     plant: Callable[[Path], None] | None = None,
+    own: bool = False,
 ) -> Version:
-    """Log and register one more version. Another `strength` predicts something else.
+    """Register one more version, with a gate record. Another `strength` predicts something else.
 
-    `golden` may falsify the golden rows before they are stored. `plant` may change the stored folder before
-    the version is registered, with the true digest of what lies there then, and a gate record.
+    `golden` may falsify the golden rows before they are stored; `plant` may change the stored folder before
+    its digest is taken. `own`: artifacts that no other test uses, so that this one may spoil them.
     """
-    spec = load_spec(path)
-    rows = frame()
-    narrow, pipeline = _fitted(strength, tuple(columns))
-    kept = golden(make_golden(narrow, rows, pipeline))
-    with runlog.parent_run(spec, "candidate", {}) as run:
-        example = rows[list(columns)].head(3)
-        logged = runlog.log_model(run, narrow, pipeline, example, kept.model_dump_json().encode())
-    digest = logged.digest
-    if plant is not None:
-        stored = tracking.client().get_logged_model(logged.source.removeprefix("models:/"))
-        folder = Path(stored.artifact_location.removeprefix("file://"))
-        plant(folder)
-        digest = artifact_digest(folder)
-    return register(spec, run.run_id, logged.source, digest)
+    copy = next(_copies) if own or golden or plant else 0
+    logged = _stored(strength, tuple(columns), golden, plant, copy)
+    return register(load_spec(path), logged.run.run_id, logged.source, logged.digest)
+
+
+def go_live(*published: Version) -> None:
+    """What releasing the versions one after the other leaves behind, without doing it."""
+    for version in published:
+        serving().move_traffic(version.model, Predictor(version.number, version.digest or "", version.uri))
+        tracking.set_alias(version.model, "champion", version.number)
+    if len(published) > 1:
+        tracking.set_alias(published[0].model, "previous", published[-2].number)
 
 
 def register(spec: ModelSpec, run_id: str, source: str, digest: str) -> Version:

@@ -26,15 +26,14 @@ from tasks.serving.local import LocalServing
 from tasks.settings import settings
 from tasks.tracking import Version
 from tests.release.load import Load
-from tests.release.model import State, golden_of, name_of, publish, state_of
+from tests.release.model import State, go_live, golden_of, name_of, publish, state_of
 
 
 @pytest.fixture(scope="module")
 def live(home: Path, specs: Callable[..., str]) -> str:
     """A model whose version 1 is live, and stays so whatever these tests do."""
     model = specs("live")
-    publish(model)
-    release(model)
+    go_live(publish(model))
     return model
 
 

@@ -6,7 +6,7 @@ from flows.release import release
 from tasks import tracking
 from tasks.live import live
 from tasks.serving import Predictor, serving
-from tests.release.model import name_of, publish, state_of
+from tests.release.model import go_live, name_of, publish, state_of
 
 
 def test_all_is_well_after_a_release(model: str) -> None:
@@ -30,8 +30,8 @@ def test_a_model_that_is_not_live(model: str) -> None:
 def test_each_disagreement_is_found(model: str) -> None:
     name, server = name_of(model), serving()
     first = publish(model)
-    release(model)
-    second = publish(model, 0.01)
+    go_live(first)
+    second = publish(model, 0.01, own=True)
 
     server.move_traffic(name, Predictor(2, second.digest or "", second.uri))
     (found,) = live(name)

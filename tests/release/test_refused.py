@@ -11,15 +11,14 @@ from flows.release import release
 from tasks import tracking
 from tasks.errors import RegistryError, ServingError
 from tasks.serving import Predictor, serving
-from tests.release.model import name_of, publish, state_of
+from tests.release.model import go_live, name_of, publish, state_of
 
 
 @pytest.fixture(scope="module")
 def live(home: Path, specs: Callable[..., str]) -> str:
     """A model whose version 1 is live, and stays so whatever these tests do."""
     model = specs("live")
-    publish(model)
-    release(model)
+    go_live(publish(model))
     return model
 
 
@@ -32,7 +31,7 @@ def refuse(model: str, number: int, match: str) -> None:
 
 
 def test_a_model_altered_after_registration(live: str) -> None:
-    version = publish(live, 0.01)
+    version = publish(live, 0.01, own=True)
     path = tracking.download(version) / "model.skops"
     path.write_bytes(path.read_bytes() + b"x")
 
@@ -40,7 +39,7 @@ def test_a_model_altered_after_registration(live: str) -> None:
 
 
 def test_golden_rows_altered_after_registration(live: str) -> None:
-    version = publish(live, 0.01)
+    version = publish(live, 0.01, own=True)
     path = tracking.download(version) / "extra_files" / "golden.json"
     golden = json.loads(path.read_text())
     golden["labels"] = golden["labels"][::-1]
@@ -50,7 +49,7 @@ def test_golden_rows_altered_after_registration(live: str) -> None:
 
 
 def test_force_does_not_excuse_altered_artifacts(live: str) -> None:
-    version = publish(live, 0.01)
+    version = publish(live, 0.01, own=True)
     path = tracking.download(version) / "MLmodel"
     path.write_text(path.read_text() + "\n# changed\n")
 
@@ -60,7 +59,7 @@ def test_force_does_not_excuse_altered_artifacts(live: str) -> None:
 
 def test_the_server_checks_the_digest_again(live: str) -> None:
     """Whatever it was told by whom: it never loads what is not what it was given the digest of."""
-    version = publish(live, 0.01)
+    version = publish(live, 0.01, own=True)
     path = tracking.download(version) / "model.skops"
     path.write_bytes(path.read_bytes() + b"x")
 

@@ -13,7 +13,7 @@ from tasks.releasing import FORCED, ReleaseResult
 from tasks.serving import serving
 from tasks.settings import settings
 from tests.release.load import Load
-from tests.release.model import golden_of, name_of, publish, state_of
+from tests.release.model import go_live, golden_of, name_of, publish, state_of
 
 
 def test_the_first_version_becomes_live(model: str) -> None:
@@ -46,7 +46,7 @@ def test_the_curl_line_works_when_pasted(model: str) -> None:
 def test_a_release_under_load_loses_no_request(model: str) -> None:
     """Old or new values, each from the version that says so, in this order, and nothing else."""
     first = publish(model)
-    release(model)
+    go_live(first)
     second = publish(model, 0.01)
     known = {1: golden_of(first), 2: golden_of(second)}
     assert known[1].probability != known[2].probability
@@ -62,8 +62,7 @@ def test_a_release_under_load_loses_no_request(model: str) -> None:
 
 def test_the_order_of_a_release(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Candidate beside the live one, proven there; then traffic, proven; then the aliases; then retired."""
-    publish(model)
-    release(model)
+    go_live(publish(model))
     publish(model, 0.01)
     seen: list[tuple[str, int | None, int | None, int]] = []
 
@@ -86,8 +85,7 @@ def test_the_order_of_a_release(model: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_releasing_what_is_live_verifies_and_says_so(model: str) -> None:
-    publish(model)
-    release(model)
+    go_live(publish(model))
     before = state_of(model)
 
     again = release(model)
@@ -168,8 +166,7 @@ def test_a_served_model_has_all_types_of_columns_and_missing_values(model: str) 
 
 def test_columns_may_change_from_one_version_to_the_next(model: str) -> None:
     """What answers is known without a request that its columns would have to fit."""
-    publish(model)
-    release(model)
+    go_live(publish(model))
     publish(model, columns=["size", "count"])
 
     assert release(model).version == 2

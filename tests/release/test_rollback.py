@@ -8,16 +8,13 @@ from tasks import tracking
 from tasks.errors import RegistryError, ServingError, SpecError
 from tasks.serving import serving
 from tests.release.load import Load
-from tests.release.model import golden_of, name_of, publish, state_of
+from tests.release.model import go_live, golden_of, name_of, publish, state_of
 
 
 @pytest.fixture
 def two(model: str) -> str:
     """A model whose version 2 is live after version 1."""
-    publish(model)
-    release(model)
-    publish(model, 0.01)
-    release(model)
+    go_live(publish(model), publish(model, 0.01))
     return model
 
 
@@ -78,17 +75,18 @@ def test_a_person_may_release_the_version_that_was_rolled_back(two: str) -> None
 def test_a_rollback_that_fails_changes_nothing(two: str) -> None:
     """Not the marks either: no tag, no hold."""
     name = name_of(two)
-    golden = tracking.download(tracking.get_version(name, 1)) / "model.skops"
-    whole = golden.read_bytes()
-    golden.write_bytes(whole[:-1])
+    go_live(publish(two, own=True), publish(two, 0.01))
+    stored = tracking.download(tracking.get_version(name, 3)) / "model.skops"
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-1])
     before = state_of(two)
 
     with pytest.raises(RegistryError, match="the files have changed"):
         rollback(two, "slow")
 
     assert state_of(two) == before
-    golden.write_bytes(whole)
-    assert rollback(two, "slow").version == 1
+    stored.write_bytes(whole)
+    assert rollback(two, "slow").version == 3
 
 
 def test_a_rollback_that_fails_after_the_switch_switches_back(
@@ -114,8 +112,7 @@ def test_there_must_be_something_to_roll_back(model: str) -> None:
         rollback(model, " ")
     with pytest.raises(RegistryError, match="has no champion"):
         rollback(model, "slow")
-    publish(model)
-    release(model)
+    go_live(publish(model))
     with pytest.raises(RegistryError, match="no version was before it"):
         rollback(model, "slow")
     assert state_of(model).hold is None

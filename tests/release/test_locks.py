@@ -1,0 +1,104 @@
+"""One release per model at a time, whoever dies."""
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.release import release
+from tasks.errors import PlatformError
+from tasks.locks import one_at_a_time
+from tasks.settings import settings
+from tests.release import child
+from tests.release.model import go_live, name_of, publish, state_of
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Settings of a process that does not wait for a lock."""
+
+    @contextmanager
+    def changed():  # type: ignore[no-untyped-def]
+        with monkeypatch.context() as patch:
+            patch.setenv("SLIPWAY_LOCK_TIMEOUT", "0")
+            settings.cache_clear()
+            yield
+        settings.cache_clear()
+
+    return changed
+
+
+def test_a_second_holder_is_refused_while_the_first_holds(home: Path, impatient, specs) -> None:  # type: ignore[no-untyped-def]
+    name = name_of(specs("lock"))
+    with one_at_a_time("release", name), impatient():
+        with (
+            pytest.raises(PlatformError, match=rf"another one has been running .* release-{name}"),
+            one_at_a_time("release", name),
+        ):
+            pytest.fail("two holders")
+        with one_at_a_time("retrain", name), one_at_a_time("release", f"{name}-other"):
+            pass  # another kind, and another model, are other locks
+    with impatient(), one_at_a_time("release", name):
+        pass  # free again, at once
+
+
+def test_a_failure_inside_frees_the_lock_and_is_not_retried(home: Path, impatient, specs) -> None:  # type: ignore[no-untyped-def]
+    name = name_of(specs("lock"))
+    turns = []
+
+    def break_down() -> None:
+        turns.append(1)
+        raise PlatformError("it", "is broken", "Mend it.")
+
+    with pytest.raises(PlatformError, match="broken"), one_at_a_time("release", name):
+        break_down()
+    with impatient(), one_at_a_time("release", name):
+        turns.append(2)
+    assert turns == [1, 2]
+
+
+def test_two_releases_at_once_run_one_after_the_other(model: str) -> None:
+    """Two people, two versions: both are released, one of them over the other, and one champion is left."""
+    go_live(publish(model))
+    publish(model, 0.01)
+    publish(model, 0.1)
+    results = []
+    threads = [
+        threading.Thread(target=lambda number=number: results.append(release(model, version=number)))
+        for number in (2, 3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    first, second = results
+    assert {first.version, second.version} == {2, 3}
+    assert (first.previous, second.previous) == (1, first.version)
+    state = state_of(model)
+    assert state.answering is not None
+    assert (state.answering.number, state.champion, state.previous) == (
+        second.version,
+        second.version,
+        first.version,
+    )
+
+
+def test_a_dead_holder_frees_the_lock_when_its_lease_ends(home: Path, specs: Callable[..., str]) -> None:
+    """The real thing, at the shortest lease that Prefect has: 60 s and what the server needs to notice."""
+    name = name_of(specs("lock"))
+    holder = multiprocessing.get_context("spawn").Process(target=child.hold_lock, args=(name, "in the lock"))
+    holder.start()
+    holder.join(60)
+    assert holder.exitcode == -signal.SIGKILL
+    died = time.monotonic()
+
+    with one_at_a_time("release", name):
+        waited = time.monotonic() - died
+
+    assert 30 < waited < 100

@@ -1,0 +1,106 @@
+"""Deployments started from a program, by a schedule and by a notebook, and run by the pools' workers."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from flows.trigger import trigger
+from tasks.errors import PlatformError, SpecError
+from tasks.runs import RunFailed
+from tasks.settings import ROOT, Settings
+
+pytestmark = [pytest.mark.platform, pytest.mark.usefixtures("first_retrain")]
+
+
+def test_a_triggered_run_is_followed_to_its_result(platform: Settings) -> None:
+    said: list[str] = []
+    done = trigger("retrain", "iris", say=said.append, engine="pandas")
+    assert done.state == "Unchanged"
+    assert done.result.model == "iris"
+    assert done.result.outcome == "unchanged"
+    assert done.url.startswith(platform.prefect_url.removesuffix("/api"))
+    assert said[0] == f"retrain/iris: {done.url}"
+    assert any("Running" in line for line in said)
+    assert any("snapshot" in line for line in said)
+
+
+def test_a_failed_run_raises_with_its_own_reason(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing.parquet"
+    with pytest.raises(RunFailed) as raised:
+        trigger("retrain", "iris", say=print, sources={"iris": str(missing)})
+    assert "nothing.parquet" in str(raised.value)
+    assert "/runs/flow-run/" in raised.value.next_step
+
+
+def test_an_unknown_deployment_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(SpecError, match="known: .*retrain/flight-delays, retrain/iris, score/"):
+        trigger("retrain", "roses")
+
+
+def test_a_parameter_that_the_flow_does_not_take_is_refused() -> None:
+    with pytest.raises(SpecError, match="does not take these parameters.*dask"):
+        trigger("retrain", "iris", engine="dask")
+
+
+def test_following_ends_in_time_and_the_run_goes_on() -> None:
+    with pytest.raises(PlatformError, match="is still .* after 0 s"):
+        trigger("score", "iris", timeout=0)
+
+
+def test_a_schedule_fires(platform: Settings) -> None:
+    """An interval schedule of seconds, on the deployment that everybody has: its run ends without a person."""
+    api = platform.prefect_url
+    deployment = httpx.get(f"{api}/deployments/name/retrain/iris").json()["id"]
+    schedule = {"active": True, "schedule": {"interval": 3600.0, "anchor_date": soon()}, "slug": "test"}
+    made = httpx.post(f"{api}/deployments/{deployment}/schedules", json=[schedule])
+    made.raise_for_status()
+    try:
+        run = first_scheduled_run(api, deployment)
+    finally:
+        httpx.delete(f"{api}/deployments/{deployment}/schedules/{made.json()[0]['id']}").raise_for_status()
+    assert run["auto_scheduled"]
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+
+
+def soon() -> str:
+    from datetime import UTC, datetime, timedelta
+
+    return (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+
+
+def first_scheduled_run(api: str, deployment: str) -> dict[str, Any]:
+    """The first run that the scheduler made, when it has ended (the test's time limit ends the waiting)."""
+    query = {
+        "flow_runs": {"deployment_id": {"any_": [deployment]}, "operator": "and_"},
+        "sort": "EXPECTED_START_TIME_ASC",
+    }
+    while True:
+        runs = httpx.post(f"{api}/flow_runs/filter", json=query).json()
+        ended: list[dict[str, Any]] = [
+            run
+            for run in runs
+            if run["auto_scheduled"] and run["state_type"] in ("COMPLETED", "FAILED", "CRASHED")
+        ]
+        if ended:
+            return ended[0]
+        time.sleep(0.5)
+
+
+def test_the_example_notebook_runs_with_no_address_typed(platform: Settings) -> None:
+    path = ROOT / "images" / "notebook" / "examples" / "retrain.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert "127.0.0.1" not in path.read_text()
+    assert all(not cell.get("outputs") for cell in notebook.cells), "examples are kept without outputs"
+    NotebookClient(notebook, timeout=200, kernel_name="python3").execute()
+    text = "".join(
+        output.get("text", "") + str(output.get("data", ""))
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
+    assert "prediction" in text
+    assert platform.serving_rest_url not in path.read_text()

@@ -16,6 +16,7 @@ from tasks.errors import ServingError
 from tasks.golden import Golden, GoldenColumn
 from tasks.serving import Endpoint, Served
 from tasks.spec import ColumnType
+from tasks.tls import tls
 
 if TYPE_CHECKING:
     from tritonclient.grpc import service_pb2 as pb
@@ -160,7 +161,7 @@ class Client:
         from tritonclient.grpc import service_pb2_grpc
 
         self.endpoint, self.timeout = endpoint, timeout
-        self._rest = httpx.Client(timeout=timeout, trust_env=False)
+        self._rest = httpx.Client(timeout=timeout, trust_env=False, verify=tls())
         # A proxy set for the outside must not be asked for an address of our own.
         self._channel = grpc.insecure_channel(endpoint.grpc, options=[("grpc.enable_http_proxy", 0)])
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)

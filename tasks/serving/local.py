@@ -21,6 +21,7 @@ import httpx
 from tasks.errors import PlatformError, ServingError
 from tasks.serving import Endpoint, Predictor, Served
 from tasks.settings import Settings
+from tasks.tls import tls
 
 RUNTIME = "slipway_model_server.runtime.Runtime"
 SETTINGS_FILE = "model-settings.json"
@@ -147,7 +148,9 @@ class LocalServing:
 
     def _ask(self, method: str, path: str) -> httpx.Response:
         try:
-            return httpx.request(method, self.rest + path, timeout=self.timeout, trust_env=False)
+            return httpx.request(
+                method, self.rest + path, timeout=self.timeout, trust_env=False, verify=tls()
+            )
         except httpx.TimeoutException as error:
             raise ServingError(
                 f"model server {self.rest}",

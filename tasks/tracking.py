@@ -95,7 +95,7 @@ def client() -> "MlflowClient":
             "Start the platform with `slipway up`, or set SLIPWAY_MLFLOW_URL.",
         )
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it warns of a missing pip, and prints links
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)
     return MlflowClient(url, url)

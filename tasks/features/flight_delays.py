@@ -16,6 +16,7 @@ or diverted have none and are left out of training, not of scoring.
 A row is a flight, by (`time_hour`, `carrier`, `flight`); `time_hour` is the hour of planned departure, UTC.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import narwhals as nw
@@ -29,9 +30,6 @@ WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "prec
 
 
 def prepare(flights: Frame, weather: Frame, planes: Frame) -> Frame:
-    # Local winter time: no flight is planned in the hour in which summer time's date would differ.
-    # narwhals 2.29 gives 7 for a Sunday on pandas and polars, but 0 on Spark.
-    weekday = nw.col("time_hour").dt.offset_by("-5h").dt.weekday()
     scheduled = flights.select(
         *KEYS,
         "tailnum",
@@ -42,9 +40,13 @@ def prepare(flights: Frame, weather: Frame, planes: Frame) -> Frame:
         "minute",
         "distance",
         arrival_hour=nw.col("sched_arr_time") // 100,
-        weekday=nw.when(weekday == 7).then(nw.lit(0)).otherwise(weekday),
+        # Local winter time: no flight is planned in the hour in which summer time's date would differ.
+        weekday=(nw.col("time_hour") - timedelta(hours=5)).dt.weekday(),
         departures=nw.len().over("origin", "time_hour"),
     )
+    # narwhals 2.29 gives 7 for a Sunday on pandas and polars, but 0 on Spark.
+    sunday = nw.when(nw.col("weekday") == 7).then(nw.lit(0)).otherwise(nw.col("weekday"))
+    scheduled = scheduled.with_columns(weekday=sunday)
     aircraft = planes.select("tailnum", "manufacturer", "engines", "seats", built=nw.col("year"))
     return (
         scheduled.join(

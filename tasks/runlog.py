@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "scipy", "pandas", "mlflow")
 """What a logged model needs; explicit, since inferring it starts a process of its own."""
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Tells MLflow's UI that these are training runs; it guesses from the first run otherwise."""
+
 MLFLOW_TYPES = {
     "int64": "long",
     "float64": "double",
@@ -83,7 +86,7 @@ def child_run(spec: ModelSpec, parent: Run, name: str) -> Iterator[Run]:
 def _start(spec: ModelSpec, name: str, tags: Mapping[str, str]) -> Run:
     mlflow = client()
     experiment = mlflow.get_experiment_by_name(spec.name)
-    identity = experiment.experiment_id if experiment else mlflow.create_experiment(spec.name)
+    identity = experiment.experiment_id if experiment else mlflow.create_experiment(spec.name, tags=KIND)
     run = mlflow.create_run(identity, tags=dict(tags), run_name=name)
     return Run(run.info.run_id, identity)
 

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,7 +86,15 @@ def prepare(spec: ModelSpec, snapshot: Snapshot, engine: Engine, *, with_target:
         if store.is_s3(place):
             store.upload(folder, store.join(place, part))
         store.write_bytes(_marker(place), json.dumps(marker).encode())
+    _sweep(place, part)
     return _prepared(place, key, marker, cached=False)
+
+
+def _sweep(place: str, part: str) -> None:
+    """Remove what writers of an earlier day left unfinished in a local store."""
+    for folder in Path(place).glob("rows-*"):
+        if folder.name != part and folder.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _marker(place: str) -> str:

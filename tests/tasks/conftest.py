@@ -1,5 +1,7 @@
 """A home folder of the test's own, a small model with data, and a stand-in for S3."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,23 @@ def shop(home: Path, tmp_path: Path) -> Shop:
 @pytest.fixture(params=["pandas", "polars", pytest.param("spark", marks=pytest.mark.spark)])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("mounting a tmpfs needs rights that this user lacks")
+    yield folder
+    # lazy: a task that Spark has given up may still hold its file open
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

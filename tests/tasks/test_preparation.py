@@ -169,6 +169,30 @@ def test_a_full_disk_leaves_no_marker_and_is_named(shop: Shop, monkeypatch: pyte
     assert rows(spec, "pandas").height == 40
 
 
+def test_a_small_disk_that_runs_full_leaves_no_marker(
+    shop: Shop, small_disk: Path, monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    from tasks.settings import settings
+
+    monkeypatch.setenv("SLIPWAY_STORE", str(small_disk))
+    settings.cache_clear()
+    orders(400_000).write_parquet(shop.folder / "orders.parquet")
+    with pytest.raises(SlipwayError, match=r"disk/prepared/shop/\w+: the disk is full: [01]\.\d MB free"):
+        rows(shop.spec(), engine)
+    assert not store.list_files(str(small_disk))
+
+
+def test_what_a_killed_writer_left_is_removed_a_day_later(shop: Shop) -> None:
+    spec = shop.spec()
+    first = preparation.prepare(spec, sources.take_snapshot(spec), "polars", with_target=True)
+    place = Path(first.uri).parent
+    (place / "_complete.json").unlink()
+    (place / "rows-fresh").mkdir()
+    os.utime(first.uri, (0, 0))
+    again = preparation.prepare(spec, sources.take_snapshot(spec), "polars", with_target=True)
+    assert {path.name for path in place.iterdir()} == {"_complete.json", "rows-fresh", Path(again.uri).name}
+
+
 BROKEN = {
     "prepare raises": ("def prepare(orders):\n    raise ValueError('no good')\n", "ValueError: no good"),
     "no frame": ("def prepare(orders):\n    return 3\n", "prepare: returns int"),

@@ -1,7 +1,5 @@
 import errno
 import os
-import shutil
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -82,22 +80,6 @@ def test_a_failed_write_leaves_the_old_object_and_says_how_much_is_free(
         store.write_bytes(uri, b"new")
     assert store.read_bytes(uri) == b"old"
     assert os.listdir(tmp_path) == ["object"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if (
-        shutil.which("mount") is None
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("mounting a tmpfs needs rights that this user lacks")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_named(small_disk: Path) -> None:

@@ -146,11 +146,14 @@ class Follower:
 
 def outcome(name: str, url: str, run: "FlowRun") -> Triggered:
     """What came of a run that ended, or RunFailed."""
+    from prefect.utilities.asyncutils import run_coro_as_sync
+
     state = run.state
     if state is None or not state.is_completed():
         observed = (
             "has no state" if state is None else f"ended {state.name}: {state.message or 'no reason given'}"
         )
         raise RunFailed(f"{name} ({run.name})", observed, f"Its log: {url}")
-    result = state.result(raise_on_failure=False) if state.data is not None else None
+    # Not `state.result()`: in a notebook, where an event loop runs, that is a coroutine.
+    result = run_coro_as_sync(state.aresult(raise_on_failure=False)) if state.data is not None else None
     return Triggered(name, url, str(state.name), state.message or "", result)

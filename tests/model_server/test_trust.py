@@ -101,6 +101,28 @@ def test_a_renamed_file_changes_the_digest(copy_of: Callable[[], Path]) -> None:
     assert artifact_digest(folder) != digest
 
 
+def test_a_person_who_loads_the_registered_model_with_mlflow_does_not_change_the_digest(
+    pipeline: Any, frame: Any, tmp_path: Path
+) -> None:
+    """MLflow writes `registered_model_meta` into the stored folder itself when it lies on this machine."""
+    folder = store(pipeline, tmp_path / "model", frame)
+    digest = artifact_digest(folder)
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    registry = mlflow.MlflowClient(address, address)
+    registry.create_registered_model("flowers")
+    registry.create_model_version("flowers", str(folder))
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
+    try:
+        mlflow.sklearn.load_model("models:/flowers/1")
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    assert (folder / "registered_model_meta").exists()
+    assert artifact_digest(folder) == digest
+
+
 def test_without_a_digest_nothing_is_loaded(stored: Path) -> None:
     with pytest.raises(ModelRefused, match="no digest was given"):
         load_model(stored, "")

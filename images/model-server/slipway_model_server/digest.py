@@ -5,6 +5,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 BLOCK = 1 << 20
+LEFT_BY_READERS = "registered_model_meta"
+"""MLflow writes this file (a name and a version, which nothing here reads) into the stored folder itself when a
+person loads `models:/NAME@champion` from a store of plain files. It is no part of the model."""
 
 
 class ModelRefused(Exception):
@@ -12,7 +15,7 @@ class ModelRefused(Exception):
 
 
 def artifact_digest(folder: Path | str) -> str:
-    """`sha256:<hex>` over the relative path and the bytes of every file under `folder`.
+    """`sha256:<hex>` over the relative path and the bytes of every file under `folder` but LEFT_BY_READERS.
 
     Raises ModelRefused for a symbolic link or anything else that is not a plain file: what it points to
     could change without the digest changing. OSError if a file cannot be read.
@@ -53,7 +56,8 @@ def _files(folder: Path) -> list[str]:
         if path.is_symlink():
             raise ModelRefused(f"{name}: is a symbolic link; a stored model holds plain files only")
         if path.is_file():
-            names.append(name)
+            if name != LEFT_BY_READERS:
+                names.append(name)
         elif not path.is_dir():
             raise ModelRefused(f"{name}: is neither a file nor a folder")
     return sorted(names, key=str.encode)

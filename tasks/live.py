@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks import tracking
 from tasks.errors import RegistryError
 from tasks.releasing import FORCED, Facts, look
-from tasks.serving import Served, Serving, serving
+from tasks.serving import Serving, serving
 from tasks.spec import MODELS
 from tasks.tracking import Version
 
@@ -59,14 +59,16 @@ def known_models(server: Serving) -> list[str]:
 def inspect(model: str, server: Serving) -> Live:
     facts = look(model, server)
     hold = tracking.hold(model)
-    version = answering_version(model, facts.answering)
+    versions = tracking.versions(model)
+    number = facts.answering.number if facts.answering else None
+    version = next((each for each in versions if each.number == number), None)
     stored = stored_digest(version)
     gate = gate_of(version)
-    left = {v.number for v in tracking.versions(model) if v.rolled_back is not None}
+    left = {each.number for each in versions if each.rolled_back is not None}
     endpoint = server.stable(model)
     return Live(
         model=model,
-        version=facts.answering.number if facts.answering else None,
+        version=number,
         digest=facts.answering.digest if facts.answering else None,
         champion=facts.champion,
         previous=facts.previous,
@@ -77,13 +79,6 @@ def inspect(model: str, server: Serving) -> Live:
         grpc_url=endpoint.grpc,
         disagreements=tuple(disagreements(model, facts, version, stored, gate, left)),
     )
-
-
-def answering_version(model: str, answering: Served | None) -> Version | None:
-    """The registered version that says it answers, if there is one of that number."""
-    if answering is None:
-        return None
-    return next((v for v in tracking.versions(model) if v.number == answering.number), None)
 
 
 def stored_digest(version: Version | None) -> str | None:

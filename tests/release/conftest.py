@@ -1,13 +1,18 @@
 """Models of a test's own, on the platform that the whole session shares."""
 
 import itertools
+import multiprocessing
+import signal
+import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tasks.settings import Settings
+from tests.release import child
 from tests.release.model import write_spec
 
 
@@ -18,6 +23,25 @@ def home(platform: Settings) -> Path:
 
     refresh_global_settings_context()
     return platform.home
+
+
+@dataclass(frozen=True)
+class DeadHolder:
+    """A process that was killed holding the release lock of `model`; `died` is by the monotonic clock."""
+
+    model: str
+    died: float
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dead_holder(home: Path, specs: Callable[..., str]) -> DeadHolder:
+    """Killed when the session begins, so that its lease ends while other tests run."""
+    model = Path(specs("lock")).stem
+    holder = multiprocessing.get_context("spawn").Process(target=child.hold_lock, args=(model, "in the lock"))
+    holder.start()
+    holder.join(120)
+    assert holder.exitcode == -signal.SIGKILL
+    return DeadHolder(model, time.monotonic())
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,6 @@
 """One release per model at a time, whoever dies."""
 
-import multiprocessing
-import signal
 import threading
-import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +10,6 @@ from flows.release import release
 from tasks.errors import PlatformError
 from tasks.locks import one_at_a_time
 from tasks.settings import settings
-from tests.release import child
 from tests.release.model import go_live, name_of, publish, state_of
 
 
@@ -87,18 +82,3 @@ def test_two_releases_at_once_run_one_after_the_other(model: str) -> None:
         second.version,
         first.version,
     )
-
-
-def test_a_dead_holder_frees_the_lock_when_its_lease_ends(home: Path, specs: Callable[..., str]) -> None:
-    """The real thing, at the shortest lease that Prefect has: 60 s and what the server needs to notice."""
-    name = name_of(specs("lock"))
-    holder = multiprocessing.get_context("spawn").Process(target=child.hold_lock, args=(name, "in the lock"))
-    holder.start()
-    holder.join(60)
-    assert holder.exitcode == -signal.SIGKILL
-    died = time.monotonic()
-
-    with one_at_a_time("release", name):
-        waited = time.monotonic() - died
-
-    assert 30 < waited < 100

@@ -1,5 +1,6 @@
 """A champion's predictions on prepared rows, a batch at a time: in this process, or on Spark's executors."""
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -162,7 +163,9 @@ def write_on_spark(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) -
 @functools.lru_cache(maxsize=8)
 def _shipped(model: StoredModel) -> str:
     """A copy of the model's folder under a name that holds its digest, to be sent to executors once."""
-    folder = Path(tempfile.mkdtemp(prefix="slipway-model-")) / _shipped_name(model)
+    scratch = tempfile.mkdtemp(prefix="slipway-model-")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    folder = Path(scratch) / _shipped_name(model)
     shutil.copytree(model.folder, folder)
     return str(folder)
 
@@ -202,7 +205,8 @@ def new_categories(model: StoredModel, prepared: Prepared) -> dict[str, NewCateg
 def _unknown(rows: "pl.LazyFrame", name: str, known: Sequence[Any]) -> "pl.DataFrame":
     import polars as pl
 
-    values = pl.Series(known, dtype=rows.select(name).collect_schema()[name])
+    # Encoders saw the canonical frame, in which a nullable int64 is a float64.
+    values = pl.Series(known).cast(rows.collect_schema()[name])
     strange = rows.select(name).filter(pl.col(name).is_not_null() & ~pl.col(name).is_in(values.implode()))
     return (
         strange.group_by(name).len().sort("len", name, descending=[True, False]).collect(engine="streaming")

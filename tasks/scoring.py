@@ -53,14 +53,25 @@ class ScoreResult:
 def destination_uri(destination: str) -> str:
     """Where the predictions go. Raises SpecError if something else than predictions lies there."""
     uri = store.resolve(destination, Path.cwd())
-    files = store.list_files(uri) if store.exists(uri) else []
-    if files and store.join(uri, RUN) not in files:
+    if (
+        store.exists(uri)
+        and not store.exists(store.join(uri, RUN))
+        and (other := _first_file(uri)) is not None
+    ):
         raise SpecError(
             uri,
-            f"holds something else than predictions ({files[0]})",
+            f"holds something else than predictions ({other})",
             "Name a new folder, or an earlier destination.",
         )
     return uri
+
+
+def _first_file(uri: str) -> str | None:
+    """Something at or in `uri`; of a local folder only the top is looked at, as it may be large."""
+    if store.is_s3(uri) or Path(uri).is_file():
+        return next(iter(store.list_files(uri)), None)
+    with store.reading(uri):
+        return next((str(path) for path in Path(uri).iterdir()), None)
 
 
 def find_champion(model: str) -> Champion:

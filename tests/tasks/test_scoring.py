@@ -15,7 +15,7 @@ from slipway_model_server.digest import artifact_digest
 
 from tasks import pipelines, prediction, preparation, scoring, sources, store
 from tasks.errors import DataError, RegistryError, SlipwayError, SpecError
-from tasks.prediction import StoredModel
+from tasks.prediction import NewCategories, StoredModel
 from tasks.preparation import Prepared, prepare
 from tasks.scoring import Champion, ScoreResult
 from tasks.settings import ROOT
@@ -106,6 +106,30 @@ def test_new_categories_are_predicted_counted_and_named(
     assert result.new_categories["city"].rows == 20
     assert set(result.new_categories["city"].values) == {"Zürich", "Genève"}
     assert pl.read_parquet(tmp_path / "out" / "*.parquet")["prediction"].null_count() == 0
+
+
+def test_new_whole_numbers_and_nulls_in_a_category(shop: Shop, tmp_path: Path) -> None:
+    columns = {name: column.model_dump(exclude_none=True) for name, column in shop.spec().columns.items()}
+    columns["size"]["role"] = "categorical"
+    spec = shop.spec(columns=columns)
+    champion = stored_model(spec, tmp_path / "model")
+    orders().with_columns(pl.col("size").replace(6, 1000)).write_parquet(shop.folder / "orders.parquet")
+    result = run(spec, champion, str(tmp_path / "out"))
+    # 13, 26 and 39 are sizes of orders without a target: training did not see them.
+    assert result.new_categories == {"size": NewCategories(4, ("13", "26", "39", "1000"))}
+
+
+def test_a_regression_has_values_and_no_probabilities(shop: Shop, tmp_path: Path, engine: Any) -> None:
+    spec = shop.spec(
+        problem="regression",
+        target="paid",
+        gate={"metric": "r2", "minimum": 0.0},
+        candidates={"ridge": {"estimator": "sklearn.linear_model.Ridge"}},
+    )
+    result = run(spec, stored_model(spec, tmp_path / "model"), str(tmp_path / "out"), engine)
+    found = pl.read_parquet(tmp_path / "out" / "*.parquet")
+    assert dict(found.schema) == {"order": pl.Int64, "prediction": pl.Float64}
+    assert found.height == result.rows == 40
 
 
 def test_known_categories_come_from_any_encoder(shop: Shop) -> None:

@@ -39,6 +39,12 @@ def test_an_old_java_names_the_package(tmp_path: Path, monkeypatch: pytest.Monke
         spark.check_java()
 
 
+def test_a_missing_pyspark_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.errors", None)
+    with pytest.raises(PlatformError, match="uv sync --extra spark"):
+        spark._session.__wrapped__()
+
+
 @pytest.mark.spark
 def test_the_session_is_one_and_listens_on_the_loopback_address_only() -> None:
     session = spark.session()

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -218,6 +220,8 @@ class ModelSpec(Strict):
             raise ValueError(f"target: {self.target} is also a key, split or slice column of `prepare`")
         if TARGET in (*self.columns, *self.extra_columns):
             raise ValueError(f"columns: the name {TARGET} is reserved")
+        if re.search(r"-candidate-\d+$", self.name):
+            raise ValueError("name: must not end in -candidate-<number>; a release names its candidates so")
         self._roles_of_columns()
         return self
 

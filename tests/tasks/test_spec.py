@@ -72,6 +72,7 @@ GATE = content()["gate"]
     [
         ({"engine": "dask"}, "engine", ("found 'dask'", "'pandas', 'polars' or 'spark'")),
         ({"name": "My Model"}, "name", ("found 'My Model'", "pattern")),
+        ({"name": "iris-candidate-3"}, "name", ("must not end in -candidate-<number>",)),
         ({"minimum_rows": "many"}, "minimum_rows", ("found 'many'", "valid integer")),
         ({"minimum_rows": 1.5}, "minimum_rows", ("found 1.5", "integer")),
         ({"problem": "clustering"}, "problem", ("found 'clustering'", "'classification' or 'regression'")),

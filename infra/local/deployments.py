@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from infra.local import state as states
-from infra.local.services import client, settings_at
+from infra.local.services import ask, settings_at
 from tasks.errors import PlatformError
 from tasks.settings import ROOT, child_environment, client_environment
 
@@ -62,14 +62,14 @@ def prune(api: str, document: dict[str, Any]) -> None:
         for entry in document["deployments"]
     }
     query = {"deployments": {"tags": {"all_": [TAG]}}}
-    answer = client().post(f"{api}/deployments/filter", json=query).raise_for_status()
+    answer = ask("POST", f"{api}/deployments/filter", query).raise_for_status()
     for deployment in answer.json():
-        flow = client().get(f"{api}/flows/{deployment['flow_id']}").raise_for_status().json()["name"]
+        flow = ask("GET", f"{api}/flows/{deployment['flow_id']}").raise_for_status().json()["name"]
         slugs = kept.get((flow, deployment["name"]))
         url = f"{api}/deployments/{deployment['id']}"
         if slugs is None:
-            client().delete(url).raise_for_status()
+            ask("DELETE", url).raise_for_status()
             continue
         for schedule in deployment["schedules"]:
             if schedule["slug"] not in slugs:
-                client().delete(f"{url}/schedules/{schedule['id']}").raise_for_status()
+                ask("DELETE", f"{url}/schedules/{schedule['id']}").raise_for_status()

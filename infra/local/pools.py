@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from infra.local.services import POOLS, client
+from infra.local.services import POOLS, ask, client
 from tasks.errors import PlatformError
 from tasks.settings import ROOT
 
@@ -27,12 +27,12 @@ def make_pools(api: str) -> None:
     """
     for pool in POOLS:
         wanted = template(pool)
-        answer = client().get(f"{api}/work_pools/{pool}")
+        answer = ask("GET", f"{api}/work_pools/{pool}")
         if answer.status_code == 404:
             body = {"name": pool, "type": "process", "base_job_template": wanted}
-            _expect(client().post(f"{api}/work_pools/", json=body), pool)
+            _expect(ask("POST", f"{api}/work_pools/", body), pool)
         elif _expect(answer, pool)["base_job_template"] != wanted:
-            _expect(client().patch(f"{api}/work_pools/{pool}", json={"base_job_template": wanted}), pool)
+            _expect(ask("PATCH", f"{api}/work_pools/{pool}", {"base_job_template": wanted}), pool)
 
 
 def worker_online(api: str, pool: str, since: float) -> bool:

@@ -109,6 +109,9 @@ def _prefect(home: Path, port: int, clients: dict[str, str]) -> Service:
         # Done in `prefect_database`, once.
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+        # Kept in memory, leases would be forgotten at a restart, and what they lock be locked for ever.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
         "DO_NOT_TRACK": "1",
     }
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port))
@@ -165,7 +168,7 @@ def _service(
 
 
 def write_model_server_settings(home: Path, ports: dict[str, int]) -> None:
-    """MLServer's settings.json, and the model repository: what lies there is served at the next start."""
+    """MLServer's settings.json, and the model repository: `serve_models` has it serve what lies there."""
     models = home / "serving" / "models"
     models.mkdir(parents=True, exist_ok=True)
     document = {
@@ -176,6 +179,8 @@ def write_model_server_settings(home: Path, ports: dict[str, int]) -> None:
         "metrics_endpoint": None,
         "parallel_workers": 0,
         "model_repository_root": str(models),
+        # MLServer ends when one of the models that it loads at its start fails: they are loaded afterwards.
+        "load_models_at_startup": False,
     }
     (home / "serving" / "settings.json").write_text(json.dumps(document, indent=1))
 
@@ -184,6 +189,20 @@ def write_model_server_settings(home: Path, ports: dict[str, int]) -> None:
 def client() -> httpx.Client:
     """HTTP without any proxy: every address is this machine's."""
     return httpx.Client(trust_env=False, timeout=2.0)
+
+
+def ask(method: str, url: str, body: Any = None) -> httpx.Response:
+    """One request to Prefect, again while it answers 503: so it says that SQLite is locked for the moment."""
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+    attempts = Retrying(
+        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+        stop=stop_after_delay(20),
+        wait=wait_fixed(0.3),
+        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+    )
+    answer: httpx.Response = attempts(client().request, method, url, json=body)
+    return answer
 
 
 def answers(url: str) -> bool:

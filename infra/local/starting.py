@@ -22,6 +22,8 @@ from infra.local.services import (
 )
 from infra.local.status import is_well
 from tasks.errors import PlatformError
+from tasks.serving.local import LocalServing
+from tasks.settings import Settings
 
 START_SECONDS = 180.0
 """How long a service may take from its start until it answers."""
@@ -67,6 +69,7 @@ class Start:
                 if registered is None and "prefect" in self.well:
                     registered = beside.submit(register, self.home, self.state, self.say)
                 if len(self.well) == len(self.wanted()) and registered is not None:
+                    self.serve_models()
                     return registered.result()
                 time.sleep(PAUSE)
 
@@ -166,6 +169,12 @@ class Start:
         elif time.monotonic() > self.pending[service.name]:
             self.discard(service)
             raise failure(service, f"did not answer within {START_SECONDS:.0f} s")
+
+    def serve_models(self) -> None:
+        """Have the model server serve what was live when it ended; one bad model does not stop the others."""
+        found = Settings.model_validate({"home": self.home, **self.state.addresses})
+        for model, why in LocalServing.of(found).load_told().items():
+            self.say(f"{model} is not served: {why}; see `slipway live {model}`")
 
     def lost(self, service: Service) -> None:
         """One that ended before it was well: try another port if its own belongs to another now."""

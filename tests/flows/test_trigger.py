@@ -11,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from flows.trigger import trigger
+from infra.local.services import ask
 from tasks.errors import PlatformError, SpecError
 from tasks.runs import RunFailed
 from tasks.settings import ROOT, Settings
@@ -61,12 +62,12 @@ def test_a_schedule_fires(platform: Settings) -> None:
     # Far enough ahead for the server to see it in time (it looks every 5 s), and again if it does not.
     first = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
     schedule = {"active": True, "schedule": {"interval": 20.0, "anchor_date": first}, "slug": "test"}
-    made = httpx.post(f"{api}/deployments/{deployment}/schedules", json=[schedule])
+    made = ask("POST", f"{api}/deployments/{deployment}/schedules", [schedule])
     made.raise_for_status()
     try:
         run = first_scheduled_run(api, deployment)
     finally:
-        httpx.delete(f"{api}/deployments/{deployment}/schedules/{made.json()[0]['id']}").raise_for_status()
+        ask("DELETE", f"{api}/deployments/{deployment}/schedules/{made.json()[0]['id']}").raise_for_status()
     assert run["auto_scheduled"]
     assert run["state_type"] == "COMPLETED", run["state"]["message"]
 

@@ -28,6 +28,8 @@ def one_at_a_time(kind: Kind, model: str) -> Iterator[None]:
     Raises PlatformError if it is still held then, or if the Prefect server does not answer. Leaving the block
     frees the lock; so does the death of this process, `settings().lock_lease` seconds later.
     """
+    # What Prefect throws into the body when it cannot renew the lease; it has no public name.
+    from prefect._internal.concurrency.cancellation import CancelledError
     from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
     name = limit_name(kind, model)
@@ -45,7 +47,14 @@ def one_at_a_time(kind: Kind, model: str) -> Iterator[None]:
                 f"another one has been running for longer than {wait:g} s (Prefect concurrency limit {name})",
                 "Wait for it, or cancel it in the Prefect UI, and run this again.",
             ) from error
-        yield
+        try:
+            yield
+        except CancelledError as stopped:
+            raise PlatformError(
+                f"{kind} of {model}",
+                f"could not keep its lock (Prefect concurrency limit {name}), so another one may have begun",
+                "Read the Prefect server's log, and run this again.",
+            ) from stopped
 
 
 def limit_name(kind: Kind, model: str) -> str:

@@ -56,6 +56,8 @@ class Facts:
     """What the server would serve after a restart."""
     champion: int | None
     previous: int | None
+    registered: frozenset[int]
+    """Numbers of the versions that the registry still has: an alias can only point at one of these."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def plan(target: Served, facts: Facts) -> Plan:
         moves_traffic=not (answers and told),
         moves_aliases=facts.champion != target.number or (not answers and replaces),
         back_to=outgoing if facts.answering is not None else None,
-        previous=outgoing if replaces else facts.previous,
+        previous=outgoing if replaces and outgoing in facts.registered else facts.previous,
     )
 
 
@@ -180,6 +182,7 @@ def look(model: str, server: Serving) -> Facts:
         told=server.told(model),
         champion=champion.number if champion else None,
         previous=previous.number if previous else None,
+        registered=frozenset(version.number for version in tracking.versions(model)),
     )
 
 

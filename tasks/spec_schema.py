@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path

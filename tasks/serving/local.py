@@ -106,6 +106,21 @@ class LocalServing:
     def models(self) -> list[str]:
         return [name for name in self._folders() if not CANDIDATE.match(name)]
 
+    def load_told(self) -> dict[str, str]:
+        """Load every model that the server was told to serve and does not: it has just started.
+
+        What could not be loaded comes back by name, with the reason.
+        """
+        failed: dict[str, str] = {}
+        for name in self.models():
+            try:
+                predictor = self.told(name)
+                if predictor is not None and self.answering(name) is None:
+                    self._load(name, predictor)
+            except ServingError as error:
+                failed[name] = f"{error.obj}: {error.observed}"
+        return failed
+
     def log_tail(self, lines: int = 30) -> str:
         try:
             with self.log.open(encoding="utf-8", errors="replace") as log:

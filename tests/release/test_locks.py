@@ -1,10 +1,13 @@
 """One release per model at a time, whoever dies."""
 
+import json
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 
 from flows.release import release
 from tasks.errors import PlatformError
@@ -82,3 +85,40 @@ def test_two_releases_at_once_run_one_after_the_other(model: str) -> None:
         second.version,
         first.version,
     )
+
+
+def test_a_body_whose_lease_cannot_be_renewed_is_stopped_and_says_so(
+    home: Path,
+    specs,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody else may hold the lock by then; what runs on must not be taken for the only one."""
+    from prefect.concurrency import _leases
+
+    monkeypatch.setattr(_leases, "_RENEWAL_FRACTION", 0.005)  # each 0.3 s
+    monkeypatch.setattr(_leases, "_RENEWAL_MAX_ATTEMPTS", 1)
+    name = name_of(specs("lock"))
+    reached = []
+
+    def go_on() -> None:
+        revoke_leases(home)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+        reached.append("the end")
+
+    with pytest.raises(PlatformError, match="could not keep its lock"), one_at_a_time("release", name):
+        go_on()
+    assert reached == []
+
+
+def revoke_leases(home: Path) -> None:
+    """What the server does with a lease that has ended."""
+    leases = [
+        json.loads(path.read_text()) for path in (home / "prefect" / "concurrency_leases").glob("*-*.json")
+    ]
+    with get_client(sync_client=True) as client:
+        for lease in leases:
+            client.request(
+                "POST", "/v2/concurrency_limits/decrement-with-lease", json={"lease_id": lease["id"]}
+            )

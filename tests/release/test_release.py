@@ -187,3 +187,15 @@ def test_a_model_server_that_is_down_is_named_and_nothing_is_changed(
         monkeypatch.undo()
         settings.cache_clear()
     assert state_of(model).champion is None
+
+
+def test_a_live_version_that_somebody_deleted_from_the_registry_can_be_replaced(model: str) -> None:
+    first = publish(model)
+    go_live(first)
+    publish(model, 0.01)
+    tracking.client().delete_model_version(first.model, "1")
+
+    result = release(model)
+
+    assert (result.version, result.previous) == (2, None)
+    assert state_of(model).champion == 2

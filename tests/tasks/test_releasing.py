@@ -1,5 +1,7 @@
 """What a release and a rollback decide, as tables."""
 
+from dataclasses import replace
+
 import pytest
 
 from tasks.errors import RegistryError
@@ -20,6 +22,7 @@ def facts(answering: int | None, told: int | None, champion: int | None, previou
         told=None if told is None else Predictor(told, f"sha256:{told}", f"/models/{told}"),
         champion=champion,
         previous=previous,
+        registered=frozenset({1, 2, 3, 4}),
     )
 
 
@@ -48,11 +51,22 @@ def test_the_plan_of_releasing_version_3(
 
 
 def test_the_same_number_with_other_artifacts_is_not_the_same() -> None:
-    other = Facts(Served(3, "sha256:other"), Predictor(3, "sha256:other", "/m"), 3, 2)
+    other = replace(
+        facts(3, 3, 3, 2),
+        answering=Served(3, "sha256:other"),
+        told=Predictor(3, "sha256:other", "/m"),
+    )
 
     found = plan(served(3), other)
 
     assert (found.moves_traffic, found.previous) == (True, 2)
+
+
+def test_a_version_that_somebody_deleted_is_not_made_previous() -> None:
+    """It answers, and goes out; but no alias can point at it."""
+    gone = replace(facts(2, 2, None, 1), registered=frozenset({1, 3}))
+
+    assert plan(served(3), gone) == Plan(True, True, 2, 1)
 
 
 def version(number: int, left: str | None = None) -> Version:

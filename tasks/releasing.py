@@ -4,6 +4,7 @@
 killed anywhere is simply run again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,10 +91,10 @@ def plan(target: Served, facts: Facts) -> Plan:
     )
 
 
-def choose(model: str, candidates: list[Version], valid: list[bool]) -> Version:
-    """Pure: the newest of `candidates` (newest first) with a valid gate record that no rollback left."""
-    for version, has_record in zip(candidates, valid, strict=True):
-        if has_record and version.rolled_back is None:
+def choose(model: str, candidates: list[Version], valid: Callable[[Version], bool]) -> Version:
+    """The newest of `candidates` (newest first) that no rollback left and whose gate record is `valid`."""
+    for version in candidates:
+        if version.rolled_back is None and valid(version):
             return version
     raise RegistryError(
         f"model {model}",
@@ -118,8 +119,7 @@ def select_version(model: str, number: int | None, force: bool, reason: str) -> 
     if force and (number is None or not reason.strip()):
         raise SpecError("--force", "needs a version and a reason", "Give --version N and --reason TEXT.")
     if number is None:
-        found = tracking.versions(model)
-        return choose(model, found, [has_record(version) for version in found])
+        return choose(model, tracking.versions(model), has_record)
     version = tracking.get_version(model, number)
     if not force:
         tracking.read_record(version)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.release import release
@@ -101,7 +102,11 @@ def train(spec: ModelSpec, rows: Rows, report: Reporter) -> dict[str, Trained]:
         name: train_candidate.submit(spec, rows, name, best[name], report.mlflow_run)
         for name in spec.candidates
     }
-    return {name: one.result() for name, one in running.items()}
+    trained = {name: one.result() for name, one in running.items()}
+    for name, one in trained.items():
+        for warning in one.candidate.warnings:
+            get_run_logger().warning("candidate %s: %s", name, warning)
+    return trained
 
 
 def gate_record(spec: ModelSpec, rows: Rows, winner: Trained, judgement: Judgement, key: str) -> GateRecord:

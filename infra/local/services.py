@@ -136,8 +136,10 @@ def _mlflow(home: Path, port: int) -> Service:
 def _model_server(home: Path, port: int) -> Service:
     url = f"http://{LOOPBACK}:{port}"
     command = (str(MODEL_SERVER / ".venv" / "bin" / "mlserver"), "start", str(home / "serving"))
+    # OpenMP's threads would spin between two requests, on cores that others need.
+    own = {"OMP_WAIT_POLICY": "PASSIVE"}
     return _service(
-        home, "model-server", command, {}, folder=home / "serving", roles=("rest", "grpc"),
+        home, "model-server", command, own, folder=home / "serving", roles=("rest", "grpc"),
         health=f"{url}/v2/health/live", page=url,
     )  # fmt: skip
 

@@ -31,13 +31,14 @@ def _status(out: Console, status: Any) -> None:
         _line(out, f"The platform was never started under {status.home}. Start it with `slipway up`.")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("service", "condition", "pid", "address", "log"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("service", "condition", "pid", "address"):
+        table.add_column(heading)
     colours = {"running": "green", "stopped": "dim", "not answering": "red"}
     for one in status.services:
         condition = Text(one.condition, style=colours[one.condition])
-        table.add_row(one.name, condition, str(one.pid or ""), one.url or "", one.log)
+        table.add_row(one.name, condition, str(one.pid or ""), one.url or "")
     out.print(table)
+    _line(out, f"Logs and data: {status.home}", "dim")
 
 
 def _stopped(out: Console, result: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from infra.local import state as states
+from infra.local.automations import ensure_automations
 from infra.local.services import ask, settings_at
 from tasks.errors import PlatformError
 from tasks.settings import ROOT, child_environment, client_environment
@@ -48,6 +49,7 @@ def register(home: Path, state: states.State, say: Callable[[str], None]) -> Non
             f"`prefect deploy --all` failed:\n{(done.stdout + done.stderr).strip()[-3000:]}",
             "Correct the file, then run `slipway up` again.",
         )
+    ensure_automations(found.prefect_url)
     prune(found.prefect_url, yaml.safe_load((ROOT / "prefect.yaml").read_text()))
     state.registered = wanted
     states.write(home, state)

@@ -6,7 +6,7 @@ model must answer these rows equally: labels exactly, numbers within RTOL and AT
 
 import math
 from collections.abc import Iterable, Mapping
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,13 +130,14 @@ def choose_rows(frame: "pd.DataFrame", columns: Iterable[str], rows: int = ROWS)
     chosen: dict[int, None] = {}
     for name in names:
         codes, values = pd.factorize(frame[name].iloc[allowed])
-        present, first = np.unique(codes, return_index=True)
+        # Of a column with many values only a missing one is wanted.
+        wanted = np.arange(len(codes)) if len(values) <= CATEGORIES else np.flatnonzero(codes == -1)[:1]
         covered = set(codes[list(chosen)])
-        for code, index in zip(present, first, strict=True):
-            if code not in covered and (code == -1 or len(values) <= CATEGORIES):
+        for index, code in pd.Series(codes[wanted], index=wanted).drop_duplicates().items():
+            if code not in covered:
                 chosen[int(index)] = None
     spread = np.linspace(0, max(len(allowed) - 1, 0), min(rows, len(allowed))).astype(int)
-    for index in [*spread.tolist(), *range(len(allowed))]:
+    for index in chain(spread.tolist(), range(len(allowed))):
         if len(chosen) >= rows:
             break
         chosen[index] = None

@@ -61,22 +61,24 @@ def statistic(
 
 def all_classes(y: "Array", *predictions: Predictions) -> list[Any]:
     """Sorted classes of the true values and of every model."""
-    import numpy as np
+    import pandas as pd
 
-    found = set(np.unique(y).tolist())
+    found = set(pd.unique(y).tolist())
     for one in predictions:
         found.update(one.classes)
-        found.update(np.unique(one.labels).tolist())
+        found.update(pd.unique(one.labels).tolist())
     return sorted(found, key=lambda label: (isinstance(label, str), label))  # two models may differ in kind
 
 
 def codes(labels: "Array", classes: Sequence[Any]) -> "Array":
     """(n,) place of each label in `classes`."""
     import numpy as np
+    import pandas as pd
 
     place = {label: index for index, label in enumerate(classes)}
-    distinct, inverse = np.unique(labels, return_inverse=True)
-    return np.asarray([place[label] for label in distinct.tolist()], dtype=np.int64)[inverse]
+    inverse, distinct = pd.factorize(labels)  # by hashing: sorting strings is ten times as slow
+    found: Array = np.asarray([place[label] for label in distinct.tolist()], dtype=np.int64)[inverse]
+    return found
 
 
 def _aligned(predictions: Predictions, classes: Sequence[Any]) -> "Array":

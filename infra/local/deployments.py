@@ -26,7 +26,8 @@ CLEAR = {"PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true"}
 def file_hash() -> str:
     """What registering depends on: the file, and the flows, whose parameters become the deployments'."""
     digest = hashlib.sha256()
-    for file in (ROOT / "prefect.yaml", ROOT / "uv.lock", *sorted((ROOT / "flows").glob("*.py"))):
+    once = Path(__file__).with_name("automations.py")
+    for file in (ROOT / "prefect.yaml", ROOT / "uv.lock", once, *sorted((ROOT / "flows").glob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

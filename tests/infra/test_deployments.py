@@ -6,6 +6,7 @@ import httpx
 import pytest
 import yaml
 
+from infra.local.automations import NAME, ensure_automations
 from infra.local.deployments import TAG, prune
 from infra.local.pools import make_pools, template
 from infra.local.services import POOLS, ask
@@ -54,6 +55,15 @@ def test_a_pool_changed_by_hand_is_brought_back(platform: Settings) -> None:
     ask("PATCH", url, {"base_job_template": other}).raise_for_status()
     make_pools(platform.prefect_url)
     assert httpx.get(url).json()["base_job_template"] == template("spark")
+
+
+def test_a_run_without_heartbeat_is_ended_by_one_automation(platform: Settings) -> None:
+    """Its doing takes 90 s and more: tried by hand, not here."""
+    ensure_automations(platform.prefect_url)
+    found = httpx.post(f"{platform.prefect_url}/automations/filter", json={}).json()
+    (ours,) = (automation for automation in found if automation["name"] == NAME)
+    assert ours["enabled"]
+    assert ours["actions"][0]["state"] == "CRASHED"
 
 
 def test_deployments_and_schedules_that_left_the_file_are_removed_and_no_others(platform: Settings) -> None:

@@ -105,7 +105,11 @@ def _prefect(home: Path, port: int, clients: dict[str, str]) -> Service:
         "PREFECT_UI_API_URL": f"{url}/api",
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Prefect's default lets any web page that is open in a browser here start runs.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # A schedule made or changed in the UI is looked at within 10 s; the default is a minute.
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
         # Done in `prefect_database`, once.
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",

@@ -79,6 +79,8 @@ def test_deployments_and_schedules_that_left_the_file_are_removed_and_no_others(
 
     assert "retrain/left-the-file" not in names(api)
     assert "retrain/made-by-hand" in names(api)
+    by_hand = httpx.get(f"{api}/deployments/name/retrain/made-by-hand").json()["id"]
+    ask("DELETE", f"{api}/deployments/{by_hand}").raise_for_status()
     assert httpx.get(f"{api}/deployments/name/retrain/iris").json()["schedules"] == []
     kept = httpx.get(f"{api}/deployments/name/retrain/flight-delays").json()["schedules"]
     assert [schedule["slug"] for schedule in kept] == ["weekly"]

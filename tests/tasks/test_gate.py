@@ -57,14 +57,17 @@ FIRST = {"has_champion": False, "champion": None, "interval": None}
             "insufficient evidence",
             "origin is EWR (500 rows) is not a finite",
         ),
-        ({"slices": ()}, "insufficient evidence", "no evidence for the slices of origin"),
+        ({"slices": ()}, "insufficient evidence", "No value of origin has the 100 test rows"),
+        ({"slices": (part(judged=False),)}, "insufficient evidence", "No value of origin has the 100 test"),
         (FIRST, "promote", "no champion: a first model is judged by the floors alone"),
         ({**FIRST, "candidate": 0.5}, "keep", "below the minimum"),
         ({"candidate": None}, "insufficient evidence", "candidate's roc_auc is not a finite number"),
         ({"champion": None}, "insufficient evidence", "champion's roc_auc is not a finite number"),
         ({"interval": None}, "insufficient evidence", "no finite interval"),
         ({"interval": (0.2, 0.1)}, "insufficient evidence", "upside down"),
-        ({"rows": 0}, "insufficient evidence", "no test rows"),
+        ({"rows": 0}, "insufficient evidence", "There are 0 test rows; the gate asks for 30"),
+        ({"rows": 29}, "insufficient evidence", "There are 29 test rows; the gate asks for 30"),
+        ({"rows": 30}, "promote", "on 30 test rows"),
         ({"metric": "accuracy"}, "insufficient evidence", "about accuracy; the gate asks for roc_auc"),
         (
             {"champion_problem": "v3: digest."},
@@ -118,7 +121,7 @@ def any_evidence(draw: st.DrawFn) -> Evidence:
     champion = draw(st.booleans())
     return Evidence(
         metric="roc_auc",
-        rows=draw(st.integers(0, 3)),
+        rows=draw(st.integers(27, 40)),
         candidate=draw(maybe),
         has_champion=champion,
         champion=draw(maybe) if champion else None,
@@ -168,7 +171,8 @@ def test_nothing_is_promoted_with_a_gap_or_below_a_floor(found: Evidence, gate: 
     assert decision.reasons
     if decision.outcome != "promote":
         return
-    assert found.rows > 0
+    assert found.rows >= gate.test_rows
+    assert any(one.judged for one in found.slices)
     assert not found.problems
     assert found.champion_problem is None
     assert found.candidate is not None

@@ -40,6 +40,8 @@ def release(
         if held is not None and not by_person:
             return releasing.on_hold(spec.name, serving(), held)
         chosen = releasing.select_version(spec.name, version, force, reason)
+        if not by_person:
+            releasing.check_incumbent(chosen, serving())
         result = bring_live(chosen, spec.serving.latency_ms)
         if by_person:
             releasing.end_hold(chosen)

@@ -9,7 +9,7 @@ from prefect.states import Completed
 
 from flows.release import release
 from flows.steps import cores, step
-from tasks import candidates, judging, preparation, runkey, split, tracking, training, validation
+from tasks import candidates, judging, preparation, results, runkey, split, tracking, training, validation
 from tasks import sources as data
 from tasks.candidates import Trained
 from tasks.errors import InsufficientEvidence
@@ -59,12 +59,14 @@ def retrain(
         snapshot = take_snapshot(spec, sources)
         key = runkey.run_key(spec, snapshot, engine, preparation.code_hash(spec))
         last = runkey.last_completed(spec.name)
-        if last is not None and last.run_key == key and not force:
+        if last is not None and last.run_key == key and not force and results.stands(last):
             result = report.unchanged(last)
         else:
             report.open_run(snapshot, engine, key, code_facts())
-            registered = None if force else tracking.version_of(spec.name, key)
-            if registered is None:
+            registered = None if force else tracking.unreleased(spec.name, key)
+            if registered is not None:
+                report.resumed(registered)
+            else:
                 check_candidates(spec)
                 prepared = prepare(spec, snapshot, engine, with_target=True)
                 validate(spec, prepared)
@@ -118,6 +120,7 @@ def gate_record(spec: ModelSpec, rows: Rows, winner: Trained, judgement: Judgeme
         split=rows.split,
         run_id=winner.logged.run.run_id,
         run_key=key,
+        champion=None if judgement.champion is None else judgement.champion.number,
         created_at=datetime.now(UTC),
     )
 

@@ -70,7 +70,7 @@ def timings(candidate: Candidate) -> dict[str, float]:
 def slice_metrics(found: Evidence) -> dict[str, float]:
     """The gate's metric per slice, under names that MLflow takes: `roc_auc/origin=EWR` -> `roc_auc/origin:EWR`."""
     return {
-        re.sub(r"[^\w\-. :/]", "_", f"{found.metric}/{one.column}:{one.value}"): one.candidate
+        f"{found.metric}/" + re.sub(r"[^\w\-. :]", "_", f"{one.column}:{one.value}"): one.candidate
         for one in found.slices
         if one.candidate is not None
     }

@@ -113,10 +113,12 @@ def _from_file(file: Path) -> ModuleType:
 
 
 def code_hash(spec: ModelSpec) -> str:
-    """sha256 (hex) of the code that a run of `spec` depends on: its module, `tasks/`, and the served package."""
+    """sha256 (hex) of the code that a run of `spec` depends on: the Python files in the folder of its module
+    (what it may import), `tasks/`, and the served package."""
     served = ROOT / "images" / "model-server" / "slipway_model_server"
-    digest = hashlib.sha256(module_file(spec).read_bytes())
-    for folder, pattern in ((ROOT / "tasks", "**/*.py"), (served, "*.py")):
+    own = module_file(spec)
+    digest = hashlib.sha256(own.name.encode())
+    for folder, pattern in ((own.parent, "*.py"), (ROOT / "tasks", "**/*.py"), (served, "*.py")):
         _add_files(digest, folder, folder.glob(pattern))
     return digest.hexdigest()
 

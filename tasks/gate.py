@@ -55,7 +55,11 @@ class GateDecision(Strict):
 
 
 class GateRecord(Strict):
-    """Kept with a registered version; no release without it. `digest` is that of the model's artifacts."""
+    """Kept with a registered version; no release without it. `digest` is that of the model's artifacts.
+
+    `champion` is the version that it was judged against (None for a first model): a release that nobody asked
+    for by hand replaces no other.
+    """
 
     model: str
     digest: str
@@ -64,6 +68,7 @@ class GateRecord(Strict):
     split: ResolvedSplit
     run_id: str
     run_key: str
+    champion: int | None = None
     created_at: datetime
 
 
@@ -88,15 +93,15 @@ def _gaps(evidence: Evidence | None, gate: GateSpec) -> Iterator[str]:
         return
     if evidence.metric != gate.metric:
         yield f"The evidence is about {evidence.metric}; the gate asks for {gate.metric}."
-    if evidence.rows < 1:
-        yield "There are no test rows."
+    if evidence.rows < gate.test_rows:
+        yield f"There are {evidence.rows} test rows; the gate asks for {gate.test_rows}."
     yield from evidence.problems
     if not _finite(evidence.candidate):
         yield f"The candidate's {gate.metric} is not a finite number."
     yield from _champion_gaps(evidence, gate)
     for column in gate.slices:
-        if not any(found.column == column for found in evidence.slices):
-            yield f"There is no evidence for the slices of {column}."
+        if not any(found.column == column and found.judged for found in evidence.slices):
+            yield f"No value of {column} has the {gate.slice_rows} test rows that judging its floor takes."
     for found in evidence.slices:
         if found.judged and not _finite(found.candidate):
             yield (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks import evidence, gate, split, tracking
 from tasks.evidence import Predictions
+from tasks.serving import serving
 from tasks.spec import ModelSpec
 from tasks.training import target_of
 
@@ -50,7 +51,7 @@ def split_rows(spec: ModelSpec, frame: "pd.DataFrame") -> Rows:
 
 NEXT_STEP = (
     "Production is untouched. Give the evidence that is missing; a champion that can no longer be judged (its "
-    "columns or test rows are gone) needs them back, or the model a new name."
+    "columns, test rows or gate record are gone) needs them back, or the model a new name."
 )
 
 
@@ -60,19 +61,30 @@ def judge(spec: ModelSpec, rows: Rows, pipeline: "Pipeline", predictions: Predic
     `predictions` are the candidate's for all test rows of this run. A champion that cannot be loaded, trusted
     or asked on these rows is a gap in the evidence: the gate then decides `insufficient evidence`.
     """
-    champion = tracking.alias(spec.name, "champion")
-    on, ours, theirs, problem = rows.on_test, predictions, None, None
-    if champion is not None:
-        try:
+    champion, problem = None, None
+    on, ours, theirs = rows.on_test, predictions, None
+    try:
+        champion = incumbent(spec.name)
+        if champion is not None:
             on, theirs = _champion_view(champion, rows)
-            ours = (
-                predictions if on.sum() == rows.on_test.sum() else evidence.predict(pipeline, rows.frame[on])
-            )
-        except Exception as error:  # noqa: BLE001 - whatever keeps the champion from being judged is evidence
-            problem = f"{champion.name}: {error}"
+            if on.sum() < rows.on_test.sum():
+                ours = evidence.predict(pipeline, rows.frame[on])
+    except Exception as error:  # noqa: BLE001 - whatever keeps the champion from being judged is evidence
+        problem = str(error) if champion is None else f"{champion.name}: {error}"
     tested = rows.frame[on]
     found = evidence.collect(spec, tested, target_of(tested), ours, theirs, problem)
     return Judgement(found, gate.decide(found, spec.gate), champion)
+
+
+def incumbent(model: str) -> tracking.Version | None:
+    """What a release would replace: the version that really answers, or else the one that is meant to.
+
+    The two differ after a release that was killed between moving traffic and moving the aliases.
+    """
+    answering = serving().answering(model)
+    if answering is not None:
+        return tracking.get_version(model, answering.number)
+    return tracking.alias(model, "champion")
 
 
 def _champion_view(champion: tracking.Version, rows: Rows) -> "tuple[npt.NDArray[np.bool_], Predictions]":

@@ -55,8 +55,8 @@ def prepared_key(spec: ModelSpec, snapshot: Snapshot, engine: Engine, code: str,
     """Hex key of everything that can change the prepared rows. `code` is the code hash."""
     relevant = spec.model_dump(mode="json", include={"features", "frames", "target", "key", "problem"})
     columns = [(name, column.type, column.nullable) for name, column in spec.columns.items()]
-    version = importlib.metadata.version(PACKAGES[engine])
-    parts = [relevant, columns, spec.extra_columns, snapshot.fingerprint, engine, version, code, with_target]
+    versions = [importlib.metadata.version(package) for package in (PACKAGES[engine], "narwhals")]
+    parts = [relevant, columns, spec.extra_columns, snapshot.fingerprint, engine, versions, code, with_target]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 

@@ -130,6 +130,22 @@ def select_version(model: str, number: int | None, force: bool, reason: str) -> 
     return tracking.get_version(model, number)
 
 
+def check_incumbent(version: Version, server: Serving) -> None:
+    """RegistryError if a release would replace another version than the one that the gate compared."""
+    facts, judged_against = look(version.model, server), tracking.read_record(version).champion
+    now = facts.champion if facts.answering is None else facts.answering.number
+    if now not in (judged_against, version.number):
+        raise RegistryError(
+            version.name,
+            f"was judged against {_version(judged_against)}, but {_version(now)} is live now",
+            f"Retrain, or have a person decide: `slipway release {version.model} --version {version.number}`.",
+        )
+
+
+def _version(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
+
+
 @dataclass(frozen=True)
 class Release:
     """One release in progress: what it makes live, and what it found."""

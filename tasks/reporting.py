@@ -1,6 +1,7 @@
 """Leaves the report of a run where people look: a Prefect artifact and a page in MLflow, however the run ends."""
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tasks.results import RetrainResult
 from tasks.runlog import Run
 from tasks.sources import Snapshot
 from tasks.spec import ModelSpec
+from tasks.tracking import Version, read_record
 
 
 class Reporter:
@@ -74,6 +76,16 @@ class Reporter:
             decision=judgement.decision,
         )
 
+    def resumed(self, version: Version) -> None:
+        """What the gate saw when an earlier run, killed since, registered `version`."""
+        record = read_record(version)
+        self.note(
+            facts={"resumed": f"version {version.number}, judged at {record.created_at:%Y-%m-%d %H:%M} UTC"},
+            champion=None if record.champion is None else f"v{record.champion}",
+            evidence=record.evidence,
+            decision=record.decision,
+        )
+
     def unchanged(self, last: RetrainResult) -> RetrainResult:
         """The result of a run that has nothing to do after `last`."""
         result = last.as_unchanged(self.known.links.get("Prefect run"))
@@ -130,7 +142,12 @@ def reported(spec: ModelSpec) -> Iterator[Reporter]:
             except Exception as second:  # noqa: BLE001 - the run's own error must reach the user
                 error.add_note(f"(and its report could not be written: {second})")
             raise
-        report.write()
+        try:
+            report.write()
+        except Exception as error:  # noqa: BLE001 - the run has done its work; a lost page does not undo it
+            logging.getLogger("prefect").warning(
+                "the report of %s could not be written: %s", spec.name, error
+            )
 
 
 def _prefect_link() -> dict[str, str]:

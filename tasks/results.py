@@ -42,6 +42,18 @@ class RetrainResult(BaseModel):
         )
 
 
+def stands(result: RetrainResult) -> bool:
+    """Whether what a completed run left is still there: its version registered, and some version answering."""
+    from tasks import tracking
+    from tasks.serving import serving
+
+    if result.version is None:
+        return True
+    if not tracking.is_registered(result.model, result.version):
+        return False
+    return result.outcome == "held" or serving().answering(result.model) is not None
+
+
 def retrain_result(report: RunReport, run_key: str, release: ReleaseResult | None) -> RetrainResult:
     """Pure: the result of a run that came to a decision, `release` being what followed a `promote`."""
     if release is None:

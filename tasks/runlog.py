@@ -111,7 +111,7 @@ def log_lineage(run: Run, snapshot: Snapshot) -> None:
         source = snapshot.sources[name]
         dataset = Dataset(
             name=name,
-            digest=snapshot.fingerprint[:32],
+            digest=source.fingerprint[:32],
             source_type="s3" if source.uri.startswith("s3://") else "local",
             source=json.dumps({"uri": source.uri}),
         )

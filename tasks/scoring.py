@@ -81,9 +81,8 @@ def find_champion(model: str) -> Champion:
     version = tracking.alias(model, "champion")
     if version is None:
         raise RegistryError(f"model {model}", "has no champion", f"Run `slipway retrain {model}` first.")
-    if version.digest is None:
-        raise RegistryError(version.name, "carries no digest, so it cannot be trusted", "Retrain.")
-    return Champion(model, version.number, StoredModel(tracking.download(version), version.digest))
+    record = tracking.read_record(version)
+    return Champion(model, version.number, StoredModel(tracking.download(version), record.digest))
 
 
 def write_predictions(

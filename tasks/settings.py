@@ -94,7 +94,7 @@ def settings() -> Settings:
     return Settings()
 
 
-SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_")
+SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_")
 """Prefixes of variables that would turn a server or client of the embedded platform to another one."""
 
 

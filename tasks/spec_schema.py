@@ -120,6 +120,8 @@ class GateSpec(Strict):
     margin: float = 0.0
     slices: dict[str, float] = Field(default_factory=dict)
     slice_rows: Annotated[int, Field(ge=1)] = 100
+    test_rows: Annotated[int, Field(ge=1)] = 30
+    """Fewer test rows (those common to candidate and champion) are insufficient evidence."""
     resamples: Annotated[int, Field(ge=100, le=10_000)] = 500
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 

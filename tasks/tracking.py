@@ -133,6 +133,18 @@ def alias(model: str, name: Alias) -> Version | None:
         raise
 
 
+def is_registered(model: str, number: int) -> bool:
+    """Whether the version is there. By plain REST: an unchanged retrain has no other need of MLflow's client."""
+    import httpx
+
+    answer = httpx.get(
+        f"{settings().mlflow_url}/api/2.0/mlflow/model-versions/get",
+        params={"name": model, "version": str(number)},
+        timeout=10,
+    )
+    return answer.is_success
+
+
 def set_alias(model: str, name: Alias, number: int) -> None:
     client().set_registered_model_alias(model, name, str(number))
 
@@ -198,12 +210,22 @@ def register(record: GateRecord, source: str) -> Version:
     )
 
 
-def version_of(model: str, run_key: str) -> Version | None:
-    """The version that a retrain with this run key registered, if one did and was not rolled back.
+def unreleased(model: str, run_key: str) -> Version | None:
+    """The newest version, if a retrain with this run key registered it and it can still be released as judged.
 
-    A retrain that was killed between registering and releasing goes on from here.
+    A retrain that was killed between registering and releasing goes on from here. Once the champion is another
+    than the one it was judged against, it is not.
     """
-    return next((v for v in versions(model) if v.run_key == run_key and not v.rolled_back), None)
+    newest = next(iter(versions(model)), None)
+    if newest is None or newest.run_key != run_key or newest.rolled_back:
+        return None
+    try:
+        judged_against = read_record(newest).champion
+    except RegistryError:  # to be released by nobody: train again
+        return None
+    champion = alias(model, "champion")
+    now = None if champion is None else champion.number
+    return newest if now in (judged_against, newest.number) else None
 
 
 def read_record(version: Version) -> GateRecord:
@@ -233,6 +255,10 @@ def read_record(version: Version) -> GateRecord:
         record = GateRecord.model_validate_json(body)
     except ValidationError as error:
         raise RegistryError(version.name, f"its gate record cannot be read ({error})", "Retrain.") from error
+    if record.decision.outcome != "promote":
+        raise RegistryError(
+            version.name, f"its gate record says {record.decision.outcome!r}", "Do not release this version."
+        )
     if record.model != version.model or record.digest != version.digest:
         raise RegistryError(
             version.name,
@@ -255,6 +281,10 @@ def download(version: Version) -> Path:
     target = Path(tempfile.mkdtemp(prefix="slipway-model-"))
     for file in store.list_files(version.uri):
         place = target / file.removeprefix(version.uri).lstrip("/")
+        if not place.resolve().is_relative_to(target.resolve()):
+            raise RegistryError(
+                version.name, f"has an artifact outside its folder: {file}", "Do not release it."
+            )
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(store.read_bytes(file))
     return target

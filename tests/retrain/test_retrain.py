@@ -20,7 +20,7 @@ from tasks.golden import read_golden
 from tasks.results import RetrainResult
 from tasks.serving import serving
 from tasks.settings import ROOT, settings
-from tests.retrain.model import Model, fish
+from tests.retrain.model import Model, fish, free_locks
 
 SLIPWAY = str(Path(sys.executable).with_name("slipway"))
 
@@ -227,6 +227,7 @@ def test_a_retrain_killed_before_its_release_goes_on_from_the_version_it_registe
     )
     assert killed.returncode == -9, killed.stderr
     assert (live_version(model), len(tracking.versions(model.name))) == (None, 1)
+    free_locks(model.name)
 
     result = run(model)
 

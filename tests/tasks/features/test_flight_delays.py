@@ -40,7 +40,10 @@ def test_rows_are_what_the_tables_say(home: Path) -> None:
     uris = sources.source_uris(load_spec("flight-delays"))
     flights = pl.read_parquet(uris["flights"])
     local = flights.select(
-        "time_hour", "carrier", "flight", weekday=pl.date("year", "month", "day").dt.weekday().cast(pl.Int64) % 7
+        "time_hour",
+        "carrier",
+        "flight",
+        weekday=pl.date("year", "month", "day").dt.weekday().cast(pl.Int64) % 7,
     ).sort("time_hour", "carrier", "flight")
     assert found["weekday"].equals(local["weekday"])
     noon = found.filter((pl.col("origin") == "JFK") & (pl.col("time_hour") == pl.datetime(2013, 7, 4, 16)))

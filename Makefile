@@ -27,7 +27,7 @@ bench: install ## Measure; writes bench.json and prints a table
 
 .venv/.slipway-lock: uv.lock pyproject.toml images/model-server/pyproject.toml | uv
 	echo "Installing the environment of the flows (.venv)"
-	uv sync --quiet --locked --all-extras --compile-bytecode
+	uv sync --quiet --locked --extra spark --compile-bytecode
 	.venv/bin/python -c "from infra.local.prefect_database import ensure_template; ensure_template()"
 	touch $@
 

@@ -5,12 +5,16 @@ Prefect renews the lease while its holder lives and frees it when the holder die
 another one.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.errors import PlatformError
 from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 Kind = Literal["retrain", "release"]
 POLL = 1.0
@@ -36,7 +40,10 @@ def one_at_a_time(kind: Kind, model: str) -> Iterator[None]:
     wait = settings().lock_timeout
     ensure_limit(name)
     attempts = Retrying(
-        retry=retry_if_exception_type(Locked), stop=stop_after_delay(wait), wait=wait_fixed(POLL)
+        retry=retry_if_exception_type(Locked),
+        stop=stop_after_delay(wait),
+        wait=wait_fixed(POLL),
+        before_sleep=_say_once,
     )
     with ExitStack() as held:
         try:
@@ -55,6 +62,14 @@ def one_at_a_time(kind: Kind, model: str) -> Iterator[None]:
                 f"could not keep its lock (Prefect concurrency limit {name}), so another one may have begun",
                 "Read the Prefect server's log, and run this again.",
             ) from stopped
+
+
+def _say_once(attempt: "RetryCallState") -> None:
+    """A word at the first refusal: the wait may be as long as a whole run, or a dead holder's lease."""
+    if attempt.attempt_number == 1:
+        logging.getLogger("prefect").warning(
+            "waiting for another run that holds the Prefect concurrency limit %s", attempt.args[1]
+        )
 
 
 def limit_name(kind: Kind, model: str) -> str:

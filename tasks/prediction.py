@@ -144,6 +144,7 @@ def write_batches(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) ->
 
 def write_on_spark(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) -> int:
     """The same on Spark's executors, each of which loads the model once; one file a partition."""
+    import pyarrow.parquet as pq
     from pyspark.sql.pandas.types import from_arrow_schema
 
     from tasks import spark
@@ -157,7 +158,7 @@ def write_on_spark(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) -
     for path in folder.iterdir():
         if path.suffix != ".parquet":
             path.unlink()
-    return prepared.rows
+    return sum(pq.read_metadata(path).num_rows for path in folder.iterdir())
 
 
 @functools.lru_cache(maxsize=8)

@@ -43,15 +43,20 @@ def put_back(release: Release, server: Serving) -> None:
     told = server.told(release.model)
     serves = (told is not None and told.served == served) or server.answering(release.model) == served
     if serves and before != release.version.number:
-        server.move_traffic(release.model, None if before is None else predictor_before(release, before))
+        server.move_traffic(release.model, predictor_before(release))
     server.retire_candidates(release.model)
     _alias_back(release.model, "champion", release.facts.champion)
     _alias_back(release.model, "previous", release.facts.previous)
 
 
-def predictor_before(release: Release, number: int) -> Predictor:
-    """The predictor to go back to: as the server was told when the release began, or else as registered."""
-    told = release.facts.told
+def predictor_before(release: Release) -> Predictor | None:
+    """The predictor to go back to: as the server was told when the release began, or else as registered.
+
+    If nothing answered then, what the server would have served after a restart is told to it again.
+    """
+    told, number = release.facts.told, release.plan.back_to
+    if number is None:
+        return None if told is None or told.served == release.predictor.served else told
     if told is not None and told.number == number:
         return told
     version = tracking.get_version(release.model, number)

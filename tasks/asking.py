@@ -1,6 +1,6 @@
 """How to ask what is live: a command to paste."""
 
-from tasks import smoke, tracking
+from tasks import artifacts, smoke, tracking
 from tasks.golden import read_golden
 from tasks.serving import serving
 
@@ -12,5 +12,5 @@ def curl_line(model: str) -> str:
     if answering is None:
         return ""
     version = tracking.get_version(model, answering.number)
-    golden = read_golden(tracking.download(version), version.name)
+    golden = read_golden(artifacts.download(version), version.name)
     return smoke.curl_line(server.stable(model), golden)

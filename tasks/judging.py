@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tasks import evidence, gate, split, tracking
+from tasks import artifacts, evidence, gate, split, tracking
 from tasks.evidence import Predictions
 from tasks.serving import serving
 from tasks.spec import ModelSpec
@@ -91,4 +91,4 @@ def _champion_view(champion: tracking.Version, rows: Rows) -> "tuple[npt.NDArray
     """(n,) the test rows common to both, and the champion's predictions for them."""
     record = tracking.read_record(champion)
     common = split.common_test_rows(rows.split, record.split, rows.frame)
-    return common, evidence.predict(tracking.load_pipeline(champion), rows.frame[common])
+    return common, evidence.predict(artifacts.load_pipeline(champion), rows.frame[common])

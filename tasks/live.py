@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import tracking
+from tasks import artifacts, tracking
 from tasks.errors import RegistryError
 from tasks.releasing import FORCED, Facts, look
 from tasks.serving import Serving, serving
@@ -87,7 +87,7 @@ def stored_digest(version: Version | None) -> str | None:
     if version is None:
         return None
     try:
-        return artifact_digest(tracking.download(version))
+        return artifact_digest(artifacts.download(version))
     except (ModelRefused, RegistryError):
         return None
 

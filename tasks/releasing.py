@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import tracking
+from tasks import artifacts, tracking
 from tasks.errors import RegistryError, SlipwayError, SpecError
 from tasks.faults import kill_here
 from tasks.golden import Golden, read_golden
@@ -170,7 +170,7 @@ def prepare_release(version: Version, latency_ms: float, server: Serving) -> Rel
     from slipway_model_server.digest import artifact_digest
     from slipway_model_server.trust import ModelRefused, check_model
 
-    folder = tracking.download(version)
+    folder = artifacts.download(version)
     try:
         # Only a person's force replaces the missing word of a gate record by what lies there now.
         digest = version.digest or (artifact_digest(folder) if FORCED in version.tags else "")

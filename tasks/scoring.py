@@ -76,13 +76,13 @@ def _first_file(uri: str) -> str | None:
 
 def find_champion(model: str) -> Champion:
     """The champion's artifacts, fetched and not yet trusted. Raises RegistryError if there is none."""
-    from tasks import tracking
+    from tasks import artifacts, tracking
 
     version = tracking.alias(model, "champion")
     if version is None:
         raise RegistryError(f"model {model}", "has no champion", f"Run `slipway retrain {model}` first.")
     record = tracking.read_record(version)
-    return Champion(model, version.number, StoredModel(tracking.download(version), record.digest))
+    return Champion(model, version.number, StoredModel(artifacts.download(version), record.digest))
 
 
 def write_predictions(

@@ -1,15 +1,15 @@
-"""The registry side of MLflow: versions, aliases, holds, gate records, artifacts.
+"""The registry side of MLflow: versions, aliases, holds, gate records.
 
-What one run logs is in `runlog.py`. A registered version exists only together with its gate record: the
-record is written to the store first, and the version carries its address and sha256 from the first moment.
+What one run logs is in `runlog.py`, the files of a version are fetched by `artifacts.py`. A registered version
+exists only together with its gate record: the record is written to the store first, and the version carries
+its address and sha256 from the first moment.
 """
 
 import hashlib
 import logging
-import tempfile
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlparse
 
@@ -21,7 +21,6 @@ from tasks.settings import settings
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
-    from sklearn.pipeline import Pipeline
 
 Alias = Literal["champion", "previous"]
 
@@ -268,41 +267,6 @@ def read_record(version: Version) -> GateRecord:
     return record
 
 
-def download(version: Version) -> Path:
-    """A local folder with the artifacts of `version`: the stored one itself when it is local.
-
-    Nothing is checked or loaded here: give the folder to `slipway_model_server.trust`.
-    """
-    if not version.uri.startswith("s3://"):
-        folder = Path(version.uri)
-        if not folder.is_dir():
-            raise RegistryError(version.name, f"its artifacts {folder} are gone", "Restore them, or retrain.")
-        return folder
-    target = Path(tempfile.mkdtemp(prefix="slipway-model-"))
-    for file in store.list_files(version.uri):
-        place = target / file.removeprefix(version.uri).lstrip("/")
-        if not place.resolve().is_relative_to(target.resolve()):
-            raise RegistryError(
-                version.name, f"has an artifact outside its folder: {file}", "Do not release it."
-            )
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(store.read_bytes(file))
-    return target
-
-
-def load_pipeline(version: Version) -> "Pipeline":
-    """The fitted Pipeline of `version`, loaded only after its digest and types were checked."""
-    from slipway_model_server.trust import ModelRefused, load_model
-
-    record = read_record(version)
-    try:
-        return load_model(download(version), record.digest).pipeline
-    except ModelRefused as error:
-        raise RegistryError(
-            version.name, f"is not what was registered ({error})", "Do not release it."
-        ) from error
-
-
 def _version(entry: "ModelVersion") -> Version:
     return Version(
         model=entry.name,
@@ -315,7 +279,9 @@ def _version(entry: "ModelVersion") -> Version:
 
 def _absent(error: Exception) -> bool:
     """MLflow says RESOURCE_DOES_NOT_EXIST for a missing model, INVALID_PARAMETER_VALUE for a missing alias."""
-    return getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+    code = getattr(error, "error_code", "")
+    missing_alias = code == "INVALID_PARAMETER_VALUE" and re.search(r"alias .* not found", str(error))
+    return code == "RESOURCE_DOES_NOT_EXIST" or missing_alias is not None
 
 
 def _plain_uri(uri: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tasks import sources, store, tracking
+from tasks import artifacts, sources, store, tracking
 from tasks.errors import DataError, RegistryError, SourceError, SpecError
 from tasks.settings import Settings
 from tasks.spec import load_spec
@@ -41,7 +41,7 @@ def test_the_champion_scores_on_every_engine(iris: str, tmp_path: Path, engine: 
     found = pl.read_parquet(tmp_path / "out" / "*.parquet").sort("flower")
     names = ("setosa", "versicolor", "virginica")
     assert found.columns == ["flower", "prediction", *(f"probability_{name}" for name in names)]
-    pipeline = tracking.load_pipeline(champion)
+    pipeline = artifacts.load_pipeline(champion)
     uri = sources.source_uris(load_spec(iris))["iris"]
     rows = pl.read_parquet(uri).sort("flower").to_pandas()
     assert found["prediction"].to_list() == pipeline.predict(rows).tolist()

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from slipway_model_server.digest import artifact_digest
 
-from tasks import pipelines, runlog, split, tracking
+from tasks import artifacts, pipelines, runlog, split, tracking
 from tasks.gate import Evidence, GateDecision, GateRecord
 from tasks.golden import Golden, make_golden, read_golden
 from tasks.runlog import LoggedCandidate
@@ -155,7 +155,7 @@ def register(spec: ModelSpec, run_id: str, source: str, digest: str) -> Version:
 
 
 def golden_of(version: Version) -> Golden:
-    return read_golden(tracking.download(version), version.name)
+    return read_golden(artifacts.download(version), version.name)
 
 
 def name_of(path: str) -> str:

@@ -3,7 +3,7 @@
 import json
 
 from flows.release import release
-from tasks import tracking
+from tasks import artifacts, tracking
 from tasks.live import live
 from tasks.serving import Predictor, serving
 from tests.release.model import go_live, name_of, publish, state_of
@@ -45,7 +45,7 @@ def test_each_disagreement_is_found(model: str) -> None:
     assert live(name)[0].well
 
     tracking.untag_version(second, tracking.RECORD)
-    path = tracking.download(second) / "model.skops"
+    path = artifacts.download(second) / "model.skops"
     path.write_bytes(path.read_bytes() + b"x")
     tracking.tag_version(second, tracking.ROLLED_BACK, "why not")
     altered, gate, left = live(name)[0].disagreements

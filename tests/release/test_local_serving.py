@@ -1,7 +1,7 @@
 """The model server by itself: what it serves after a restart, and one bad model among good ones."""
 
 from flows.release import release
-from tasks import tracking
+from tasks import artifacts
 from tasks.serving import Predictor, serving
 from tasks.serving.local import LocalServing, model_settings, parse_settings
 from tasks.settings import settings
@@ -22,7 +22,7 @@ def test_a_restarted_server_serves_what_was_live_but_not_what_was_altered(home, 
     go_live(altered)
     for path in (good, bad):  # as after a restart: told, and not loaded
         server._ask("POST", f"/v2/repository/models/{name_of(path)}/unload").raise_for_status()
-    stored = tracking.download(altered) / "model.skops"
+    stored = artifacts.download(altered) / "model.skops"
     whole = stored.read_bytes()
     stored.write_bytes(whole + b"x")
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from flows.release import release
-from tasks import tracking
+from tasks import artifacts
 from tasks.errors import RegistryError, ServingError
 from tasks.serving import Predictor, serving
 from tests.release.model import go_live, name_of, publish, state_of
@@ -32,7 +32,7 @@ def refuse(model: str, number: int, match: str) -> None:
 
 def test_a_model_altered_after_registration(live: str) -> None:
     version = publish(live, 0.01, own=True)
-    path = tracking.download(version) / "model.skops"
+    path = artifacts.download(version) / "model.skops"
     path.write_bytes(path.read_bytes() + b"x")
 
     refuse(live, version.number, "the files have changed")
@@ -40,7 +40,7 @@ def test_a_model_altered_after_registration(live: str) -> None:
 
 def test_golden_rows_altered_after_registration(live: str) -> None:
     version = publish(live, 0.01, own=True)
-    path = tracking.download(version) / "extra_files" / "golden.json"
+    path = artifacts.download(version) / "extra_files" / "golden.json"
     golden = json.loads(path.read_text())
     golden["labels"] = golden["labels"][::-1]
     path.write_text(json.dumps(golden))
@@ -50,7 +50,7 @@ def test_golden_rows_altered_after_registration(live: str) -> None:
 
 def test_force_does_not_excuse_altered_artifacts(live: str) -> None:
     version = publish(live, 0.01, own=True)
-    path = tracking.download(version) / "MLmodel"
+    path = artifacts.download(version) / "MLmodel"
     path.write_text(path.read_text() + "\n# changed\n")
 
     with pytest.raises(RegistryError, match="the files have changed"):
@@ -60,7 +60,7 @@ def test_force_does_not_excuse_altered_artifacts(live: str) -> None:
 def test_the_server_checks_the_digest_again(live: str) -> None:
     """Whatever it was told by whom: it never loads what is not what it was given the digest of."""
     version = publish(live, 0.01, own=True)
-    path = tracking.download(version) / "model.skops"
+    path = artifacts.download(version) / "model.skops"
     path.write_bytes(path.read_bytes() + b"x")
 
     with pytest.raises(ServingError, match=r"the server answered 422 .*the files have changed"):
@@ -101,7 +101,7 @@ def test_a_hostile_model_with_a_gate_record_of_its_own(live: str, plant: Callabl
 
     refuse(live, version.number, "is refused")
 
-    assert not (tracking.download(version) / "loaded").exists()
+    assert not (artifacts.download(version) / "loaded").exists()
 
 
 def test_a_model_without_golden_rows(live: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from flows.release import release
 from flows.rollback import rollback
-from tasks import tracking
+from tasks import artifacts, tracking
 from tasks.errors import RegistryError, ServingError, SpecError
 from tasks.serving import serving
 from tests.release.load import Load
@@ -76,7 +76,7 @@ def test_a_rollback_that_fails_changes_nothing(two: str) -> None:
     """Not the marks either: no tag, no hold."""
     name = name_of(two)
     go_live(publish(two, own=True), publish(two, 0.01))
-    stored = tracking.download(tracking.get_version(name, 3)) / "model.skops"
+    stored = artifacts.download(tracking.get_version(name, 3)) / "model.skops"
     whole = stored.read_bytes()
     stored.write_bytes(whole[:-1])
     before = state_of(two)

@@ -16,7 +16,7 @@ find_champion = step(scoring.find_champion, "find champion")
 write_predictions = step(scoring.write_predictions, "predict")
 
 
-@flow(name="score", flow_run_name="score {model}")
+@flow(name="score", flow_run_name="score {model}", persist_result=True, result_serializer="json")
 def score(
     model: str, destination: str, sources: dict[str, str] | None = None, engine: Engine | None = None
 ) -> ScoreResult:

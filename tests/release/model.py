@@ -141,6 +141,7 @@ def go_live(*published: Version) -> None:
 
 
 def register(spec: ModelSpec, run_id: str, source: str, digest: str) -> Version:
+    champion = tracking.alias(spec.name, "champion")
     record = GateRecord(
         model=spec.name,
         digest=digest,
@@ -149,6 +150,7 @@ def register(spec: ModelSpec, run_id: str, source: str, digest: str) -> Version:
         split=split.resolve(spec, frame()),
         run_id=run_id,
         run_key=uuid.uuid4().hex,
+        champion=None if champion is None else champion.number,
         created_at=datetime.now(UTC),
     )
     return tracking.register(record, source)

@@ -149,5 +149,5 @@ def test_the_curl_line_is_quoted_for_a_shell() -> None:
 
     words = shlex.split(curl_line(Endpoint("m", "http://127.0.0.1:9", "127.0.0.1:8"), golden))
 
-    assert words[:3] == ["curl", "-s", "http://127.0.0.1:9/v2/models/m/infer"]
+    assert words[:5] == ["curl", "-s", "--noproxy", "*", "http://127.0.0.1:9/v2/models/m/infer"]
     assert json.loads(words[-1])["inputs"][0]["data"] == ['it\'s $HOME "x" `y`']

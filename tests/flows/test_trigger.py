@@ -39,7 +39,7 @@ def test_a_failed_run_raises_with_its_own_reason(tmp_path: Path) -> None:
 
 
 def test_an_unknown_deployment_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(SpecError, match=r"known: .*retrain/flight-delays, retrain/iris, .*score/iris"):
+    with pytest.raises(SpecError, match=r"known: .*retrain/flight-delays, .*retrain/iris, .*score/iris"):
         trigger("retrain", "roses")
 
 

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
+from slipway_model_server.trust import DATATYPES
 
 from tasks.errors import ServingError
 from tasks.golden import Golden, GoldenColumn
 from tasks.serving import Endpoint, Served
-from tasks.spec import ColumnType
 from tasks.tls import tls
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 Protocol = Literal["REST", "gRPC"]
 PROTOCOLS: tuple[Protocol, ...] = ("REST", "gRPC")
 
-DATATYPES: dict[ColumnType, str] = {
-    "float64": "FP64",
-    "int64": "INT64",
-    "bool": "BOOL",
-    "string": "BYTES",
-    "datetime": "BYTES",
-}
 _CONTENTS = {
     "FP64": "fp64_contents",
     "INT64": "int64_contents",

@@ -14,15 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slipway_model_server.trust import ColumnType, Served
-
-DATATYPES: dict[ColumnType, str] = {
-    "float64": "FP64",
-    "int64": "INT64",
-    "bool": "BOOL",
-    "string": "BYTES",
-    "datetime": "BYTES",
-}
+from slipway_model_server.trust import Served
 
 
 class BadRequest(ValueError):

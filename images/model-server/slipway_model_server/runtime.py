@@ -18,9 +18,9 @@ from mlserver.types import (
 )
 from mlserver.utils import get_model_uri
 
-from slipway_model_server.codec import DATATYPES, BadRequest, Decoder, Encoder, Output, UnservableLabels
+from slipway_model_server.codec import BadRequest, Decoder, Encoder, Output, UnservableLabels
 from slipway_model_server.predictor import Predictor
-from slipway_model_server.trust import ModelRefused, load_model
+from slipway_model_server.trust import DATATYPES, ModelRefused, load_model
 
 
 class Runtime(MLModel):  # type: ignore[misc]

@@ -30,6 +30,15 @@ SIGNATURE_TYPES: dict[str, ColumnType] = {
     "datetime": "datetime",
 }
 
+DATATYPES: dict[ColumnType, str] = {
+    "float64": "FP64",
+    "int64": "INT64",
+    "bool": "BOOL",
+    "string": "BYTES",
+    "datetime": "BYTES",
+}
+"""What the Open Inference Protocol calls each type: server and client speak by this one table."""
+
 # Every other key, and every other value of these, would make MLflow run or fetch something else.
 SKLEARN: dict[str, tuple[Any, ...] | None] = {
     "serialization_format": ("skops",),

@@ -17,12 +17,14 @@ down: ## Stop the platform; data and models stay
 	if [ -x .venv/bin/slipway ]; then .venv/bin/slipway down; else echo "Nothing is installed, so nothing runs."; fi
 
 test: install ## Run every test that needs no cluster
-	# Two halves at once, one a core: those that share a platform wait for servers most of the time.
+	# Two lanes at once, one a core: those that share a platform wait for servers half of the time.
 	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	.venv/bin/python -m pytest tests/tasks tests/model_server >"$$log" 2>&1 & units=$$!; \
-	flows=0; .venv/bin/python -m pytest tests/flows tests/infra tests/release tests/retrain || flows=$$?; \
-	wait $$units && units=0 || units=$$?; cat "$$log"; \
-	exit $$((units + flows))
+	(failed=0; \
+	.venv/bin/python -m pytest tests/tasks tests/model_server || failed=$$?; \
+	.venv/bin/python -m pytest tests/flows tests/infra || failed=$$?; exit $$failed) >"$$log" 2>&1 & other=$$!; \
+	failed=0; .venv/bin/python -m pytest tests/release tests/retrain || failed=$$?; \
+	wait $$other && other=0 || other=$$?; cat "$$log"; \
+	exit $$((failed + other))
 
 lint: install ## Check style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

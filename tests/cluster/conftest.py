@@ -1,0 +1,43 @@
+"""The cluster under test: what KUBECONFIG names, else the development cluster of `make cluster`.
+
+Commands run outside of it, in a network namespace that reaches its API server and nothing else.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.outside import Outside, outside
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker("cluster")
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The file of the cluster under test; an error says how to get one."""
+    found = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    if not found.is_file():
+        pytest.exit(f"{found} does not exist: start a cluster with `make cluster`, or set KUBECONFIG.", 2)
+    return found
+
+
+@pytest.fixture(scope="session")
+def cli(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """The command line, outside the cluster, with a home of its own."""
+    with outside("slipway-cli", kubeconfig, tmp_path_factory.mktemp("home")) as place:
+        answered = place.run("kubectl", "version", timeout=60)
+        assert answered.returncode == 0, answered.stderr
+        yield place
+
+
+@pytest.fixture(scope="session")
+def platform_up(cli: Outside) -> Outside:
+    """The platform, as `slipway bootstrap` makes it; the command line speaks to it."""
+    done = cli.slipway("bootstrap", timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return cli

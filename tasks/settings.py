@@ -1,7 +1,8 @@
 """The only place that reads the environment.
 
-Settings come from `SLIPWAY_*` variables first, then from `platform.json`, which the embedded platform writes
-when it starts (addresses of its servers), then from the defaults below.
+Settings come from `SLIPWAY_*` variables first, then from `platform.json`, which `slipway up` and
+`slipway bootstrap` write (the one that ran last names the platform that the command line means), then from the
+defaults below.
 """
 
 import json
@@ -12,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -41,6 +42,20 @@ class Settings(BaseSettings):
     prefect_url: str = ""
     """Prefect API, ending in `/api`."""
     mlflow_url: str = ""
+    artifacts: str = ""
+    """What `mlflow-artifacts:/` stands for: where a cluster's MLflow server keeps artifacts, e.g. `s3://slipway/mlflow`."""
+    platform_namespace: str = "slipway"
+    """Namespace of the cluster's servers and workers."""
+    training_namespace: str = "slipway-training"
+    """Namespace of the pods that retrain and score."""
+    serving_namespace: str = "slipway-serving"
+    """Namespace of the served models, and of the pods that release them."""
+    model_server_image: str = ""
+    """The image that serves a model on a cluster, by digest."""
+    commit: str = ""
+    """Git commit of the code in an image, where there is no checkout to ask."""
+    prefect_auth: SecretStr = Field(default=SecretStr(""), validation_alias="PREFECT_API_AUTH_STRING")
+    """`user:password` of a Prefect server that asks for it; Prefect's own variable."""
     serving_rest_url: str = ""
     """Base URL of the embedded model server's REST endpoint, e.g. `http://127.0.0.1:9000`."""
     serving_grpc: str = ""
@@ -64,6 +79,11 @@ class Settings(BaseSettings):
     def store_root(self) -> str:
         return (self.store or str(self.home / "store")).rstrip("/")
 
+    @property
+    def inside(self) -> bool:
+        """Whether this process is a pod of the cluster, where the cluster's own addresses answer."""
+        return self.platform == "cluster" and "KUBERNETES_SERVICE_HOST" in os.environ
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -75,17 +95,31 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         found = {**init_settings(), **env_settings()}
         home = Path(found.get("home", settings_cls.model_fields["home"].default))
-        return init_settings, env_settings, InitSettingsSource(settings_cls, platform_file(home))
+        written = platform_file(home)
+        if found.get("platform", written.get("platform", "embedded")) != written.get("platform", "embedded"):
+            written = {}  # of the other platform
+        return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
 
 def platform_file(home: Path) -> dict[str, Any]:
-    """The addresses that the embedded platform under `home` wrote, or nothing if it never started."""
+    """The settings that `up` or `bootstrap` wrote under `home`, or nothing if neither ran."""
     try:
         written = json.loads((home / "platform.json").read_text())
     except FileNotFoundError:
         return {}
-    addresses: dict[str, Any] = written["settings"]
-    return addresses
+    found: dict[str, Any] = written["settings"]
+    return found
+
+
+def write_platform_file(home: Path, found: Mapping[str, Any]) -> None:
+    """Make `found` what later commands under `home` use; what `up` wrote down beside its settings stays."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "platform.json"
+    document = json.loads(path.read_text()) if path.exists() else {}
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps({**document, "settings": dict(found)}, indent=1))
+    beside.replace(path)
+    settings.cache_clear()
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,7 @@ def up(home: Path, say: Callable[[str], None] = quiet) -> Status:
     with states.lock(home, say):
         ensure_model_server(say)
         state = states.read(home)
+        state.cluster = {}  # from now on commands mean this platform
         if not (home / "prefect" / "prefect.db").exists():
             state.registered = ""
         Start(home, state, say).run()

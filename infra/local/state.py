@@ -1,4 +1,7 @@
-"""What the embedded platform wrote down about itself: `<home>/platform.json`, and the lock beside it."""
+"""What the embedded platform wrote down about itself: `<home>/platform.json`, and the lock beside it.
+
+`slipway bootstrap` writes its settings into the same file; what is known of the embedded platform stays there.
+"""
 
 import fcntl
 import json
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.processes import Identity
+from infra.local.services import addresses
 from tasks.errors import PlatformError
 
 
@@ -24,12 +28,16 @@ class Running:
 
 @dataclass
 class State:
-    """Ports by role, services by name, addresses for `tasks.settings`, and what was registered at Prefect."""
+    """Ports by role, services by name, addresses for `tasks.settings`, and what was registered at Prefect.
+
+    `cluster` holds the settings of a cluster, if `slipway bootstrap` ran after the last `slipway up`.
+    """
 
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, Running] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     registered: str = ""
+    cluster: dict[str, Any] = field(default_factory=dict)
 
 
 def read(home: Path) -> State:
@@ -37,14 +45,20 @@ def read(home: Path) -> State:
     path = home / "platform.json"
     try:
         written: dict[str, Any] = json.loads(path.read_text())
+        found = dict(written["settings"])
+        cluster = found if found.get("platform") == "cluster" else {}
+        if cluster and "ports" not in written:
+            return State(cluster=cluster)
+        ports = {str(role): int(port) for role, port in written["ports"].items()}
         return State(
-            ports={str(role): int(port) for role, port in written["ports"].items()},
+            ports=ports,
             services={
                 name: Running(Identity.read(entry["identity"]), str(entry["recipe"]), bool(entry["well"]))
                 for name, entry in written["services"].items()
             },
-            addresses=dict(written["settings"]),
+            addresses=(addresses(ports) if ports else {}) if cluster else found,
             registered=str(written["registered"]),
+            cluster=cluster,
         )
     except FileNotFoundError:
         return State()
@@ -59,7 +73,7 @@ def read(home: Path) -> State:
 def write(home: Path, state: State) -> None:
     """Replace the file as a whole, so that a reader never sees half of it."""
     document = {
-        "settings": state.addresses,
+        "settings": state.cluster or state.addresses,
         "ports": state.ports,
         "services": {name: asdict(running) for name, running in state.services.items()},
         "registered": state.registered,

@@ -155,21 +155,25 @@ def log_model(
         for name, kind in spec.model_types.items()
     ]
     output = "double" if spec.problem == "regression" else _label_type(pipeline)
-    client()
+    # By run and experiment, never by MLflow's active ones: those belong to whoever else uses this process.
+    parameters = client().get_run(run.run_id).data.params
+    model = client().create_logged_model(
+        run.experiment_id, "model", source_run_id=run.run_id, params=parameters
+    )
     with tempfile.TemporaryDirectory() as folder:
         golden_file = Path(folder) / "golden.json"
         golden_file.write_bytes(golden)
-        with mlflow.start_run(run_id=run.run_id):
-            logged = mlflow.sklearn.log_model(
-                pipeline,
-                name="model",
-                signature=ModelSignature(Schema(inputs), Schema([ColSpec(output)])),
-                input_example=example,
-                pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
-                serialization_format="skops",
-                skops_trusted_types=sorted(found),
-                extra_files=[str(golden_file)],
-            )
+        logged = mlflow.sklearn.log_model(
+            pipeline,
+            model_id=model.model_id,
+            run_id=run.run_id,
+            signature=ModelSignature(Schema(inputs), Schema([ColSpec(output)])),
+            input_example=example,
+            pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+            serialization_format="skops",
+            skops_trusted_types=sorted(found),
+            extra_files=[str(golden_file)],
+        )
     return LoggedCandidate(run, logged.model_uri, stored_digest(logged.model_id))
 
 

@@ -105,6 +105,9 @@ def test_the_logged_model_is_complete_and_loads_with_plain_mlflow(model: Model) 
     champion = tracking.alias(model.name, "champion")
     assert champion is not None
     info = get_model_info(champion.source)
+    logged = tracking.client().get_logged_model(champion.source.removeprefix("models:/"))
+    assert (str(logged.status), logged.source_run_id) == ("READY", champion.run_id)
+    assert logged.params["estimator"].startswith("sklearn.")
     folder = Path(champion.uri)
     golden = read_golden(folder, champion.name)
     rows = pd.DataFrame({name: list(column.values) for name, column in golden.columns.items()})
@@ -114,6 +117,20 @@ def test_the_logged_model_is_complete_and_loads_with_plain_mlflow(model: Model) 
     assert (folder / "input_example.json").exists()
     plain = mlflow.sklearn.load_model(champion.source)
     assert plain.predict(rows).tolist() == list(golden.labels)
+
+
+def test_the_experiment_and_run_that_a_notebook_has_open_are_left_alone(model: Model) -> None:
+    import mlflow
+
+    tracking.client()
+    mlflow.set_experiment(f"mine-{model.name}")
+    try:
+        with mlflow.start_run() as mine:
+            assert run(model).outcome == "released"
+            assert mlflow.active_run() == mine
+        assert not tracking.client().get_run(mine.info.run_id).outputs.model_outputs
+    finally:
+        mlflow.set_experiment(experiment_id="0")
 
 
 def test_a_curl_line_can_be_pasted(model: Model) -> None:

@@ -8,6 +8,7 @@ import psutil
 from infra.local import state as states
 from infra.local.install import ensure_model_server
 from infra.local.processes import family, marked, stop
+from infra.local.services import WORKER
 from infra.local.starting import Start
 from infra.local.status import Status, status
 from tasks.settings import settings
@@ -48,7 +49,7 @@ def down(home: Path, say: Callable[[str], None] = quiet) -> tuple[str, ...]:
         stopped: list[str] = []
         for workers in (True, False):
             running = _running(home, state)
-            doomed = {p: name for p, name in running.items() if name.startswith("worker-") == workers}
+            doomed = {p: name for p, name in running.items() if name.startswith(WORKER) == workers}
             for name in dict.fromkeys(doomed.values()):
                 say(f"stopping {name}")
                 stopped.append(name)

@@ -15,16 +15,18 @@ import psutil
 
 from infra.local.ports import LOOPBACK
 from infra.local.processes import HOME_MARK, SERVICE_MARK
+from tasks.pools import POOLS
 from tasks.settings import ROOT, Settings, client_environment
 
-POOLS = ("pandas", "spark")
+WORKER = "worker"
+"""One process works for every pool: what it imports takes 3 s of a core and 160 MB."""
 PREFERRED = {"prefect": 4200, "mlflow": 5000, "rest": 9000, "grpc": 9500}
 MODEL_SERVER = ROOT / "images" / "model-server"
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process: `health` is the URL that answers 200 when it is well (workers have none: see `up`)."""
+    """One process: `health` is the URL that answers 200 when it is well (the worker has none: see `up`)."""
 
     name: str
     command: tuple[str, ...]
@@ -41,7 +43,7 @@ class Service:
 
     @property
     def is_worker(self) -> bool:
-        return self.name.startswith("worker-")
+        return self.name == WORKER
 
     def runs_in(self, process: psutil.Process) -> bool:
         """Whether `process` is the service itself, not something that it started."""
@@ -93,7 +95,7 @@ def services(home: Path, ports: dict[str, int]) -> tuple[Service, ...]:
         _prefect(home, ports["prefect"], clients),
         _mlflow(home, ports["mlflow"]),
         _model_server(home, ports["rest"]),
-        *(_worker(home, pool, clients) for pool in POOLS),
+        _worker(home, clients),
     )
 
 
@@ -148,11 +150,10 @@ def _model_server(home: Path, port: int) -> Service:
     )  # fmt: skip
 
 
-def _worker(home: Path, pool: str, clients: dict[str, str]) -> Service:
-    name = f"{pool}@{socket.gethostname()}"
-    command = (sys.executable, "-m", "infra.local.worker", "--pool", pool, "--name", name)
+def _worker(home: Path, clients: dict[str, str]) -> Service:
+    command = (sys.executable, "-m", "infra.local.worker", "--name", socket.gethostname(), *POOLS)
     own = {**clients, "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_WORKER_HEARTBEAT_SECONDS": "10"}
-    return _service(home, f"worker-{pool}", command, own, after="mlflow")
+    return _service(home, WORKER, command, own, after="mlflow")
 
 
 def _service(
@@ -195,20 +196,6 @@ def write_model_server_settings(home: Path, ports: dict[str, int]) -> None:
 def client() -> httpx.Client:
     """HTTP without any proxy: every address is this machine's."""
     return httpx.Client(trust_env=False, timeout=2.0)
-
-
-def ask(method: str, url: str, body: Any = None) -> httpx.Response:
-    """One request to Prefect, again while it answers 503: so it says that SQLite is locked for the moment."""
-    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
-    attempts = Retrying(
-        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
-        stop=stop_after_delay(20),
-        wait=wait_fixed(0.3),
-        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
-    )
-    answer: httpx.Response = attempts(client().request, method, url, json=body)
-    return answer
 
 
 def answers(url: str) -> bool:

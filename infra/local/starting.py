@@ -9,7 +9,6 @@ from pathlib import Path
 from infra.local import ports as port_choice
 from infra.local import state as states
 from infra.local.deployments import register
-from infra.local.pools import make_pools
 from infra.local.prefect_database import ensure_database
 from infra.local.processes import family, marked, spawn, stop
 from infra.local.services import (
@@ -22,6 +21,7 @@ from infra.local.services import (
 )
 from infra.local.status import is_well
 from tasks.errors import PlatformError
+from tasks.pools import make_pools
 from tasks.serving.local import LocalServing
 from tasks.settings import Settings
 
@@ -91,6 +91,9 @@ class Start:
 
     def look(self) -> None:
         """Sort the services that live: well, still starting, or to be stopped and started again."""
+        for name in self.state.services.keys() - {service.name for service in self.wanted()}:
+            process = self.state.services.pop(name).identity.process()  # a service of an earlier version
+            stop(family(process) if process else ())
         for service in self.wanted():
             running = self.state.services.get(service.name)
             process = running.identity.process() if running else None
@@ -157,7 +160,7 @@ class Start:
                 self.move(service)
                 return
             if service.name == "prefect":
-                make_pools(self.state.addresses["prefect_url"])
+                make_pools(self.state.addresses["prefect_url"], "process")
             del self.pending[service.name]
             self.well.add(service.name)
             running = self.state.services[service.name]

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infra.local import state as states
-from infra.local.pools import worker_online
 from infra.local.services import Service, answers, services
+from infra.local.workers_online import worker_online
+from tasks.pools import POOLS
 
 Condition = Literal["running", "not answering", "stopped"]
 
@@ -64,5 +65,5 @@ def is_well(service: Service, state: states.State) -> bool:
     """Whether the service, whose process lives, does its work."""
     if service.health is not None:
         return answers(service.health)
-    pool = service.name.removeprefix("worker-")
-    return worker_online(state.addresses["prefect_url"], pool, state.services[service.name].identity.created)
+    began = state.services[service.name].identity.created
+    return all(worker_online(state.addresses["prefect_url"], pool, began) for pool in POOLS)

@@ -11,8 +11,8 @@ import pytest
 from nbclient import NotebookClient
 
 from flows.trigger import trigger
-from infra.local.services import ask
 from tasks.errors import PlatformError, SpecError
+from tasks.prefect_api import ask
 from tasks.runs import RunFailed
 from tasks.settings import ROOT, Settings
 

@@ -6,11 +6,11 @@ import httpx
 import pytest
 import yaml
 
-from infra.local.automations import NAME, ensure_automations
-from infra.local.deployments import TAG, prune
-from infra.local.pools import make_pools, template
-from infra.local.services import POOLS, ask
 from infra.local.state import read
+from tasks.automations import NAME, ensure_automations
+from tasks.deployments import TAG, prune
+from tasks.pools import POOLS, make_pools, template
+from tasks.prefect_api import ask
 from tasks.settings import ROOT, Settings
 from tasks.spec import MODELS
 
@@ -27,7 +27,11 @@ def names(api: str) -> set[str]:
 def test_every_deployment_of_the_file_is_registered(platform: Settings) -> None:
     wanted = {f"{entry['entrypoint'].rsplit(':', 1)[1]}/{entry['name']}" for entry in FILE["deployments"]}
     assert wanted <= names(platform.prefect_url)
-    of_models = {f"{flow}/{path.stem}" for flow in ("retrain", "score") for path in MODELS.glob("*.yaml")}
+    of_models = {
+        f"{flow}/{path.stem}"
+        for flow in ("retrain", "score", "release", "rollback")
+        for path in MODELS.glob("*.yaml")
+    }
     assert wanted == of_models | {"retrain/flight-delays-spark"}
     assert read(platform.home).registered
 
@@ -43,17 +47,17 @@ def test_every_deployment_has_our_tag_a_known_pool_and_schedules_with_slugs() ->
 def test_a_flow_run_of_a_pool_works_in_this_checkout(platform: Settings, pool: str) -> None:
     made = httpx.get(f"{platform.prefect_url}/work_pools/{pool}").json()
     assert made["type"] == "process"
-    assert made["base_job_template"] == template(pool)
+    assert made["base_job_template"] == template(pool, "process")
     assert made["base_job_template"]["variables"]["properties"]["working_dir"]["default"] == str(ROOT)
 
 
 def test_a_pool_changed_by_hand_is_brought_back(platform: Settings) -> None:
     url = f"{platform.prefect_url}/work_pools/spark"
-    other = json.loads(json.dumps(template("spark")))
+    other = json.loads(json.dumps(template("spark", "process")))
     other["variables"]["properties"]["working_dir"]["default"] = "/"
     ask("PATCH", url, {"base_job_template": other}).raise_for_status()
-    make_pools(platform.prefect_url)
-    assert httpx.get(url).json()["base_job_template"] == template("spark")
+    make_pools(platform.prefect_url, "process")
+    assert httpx.get(url).json()["base_job_template"] == template("spark", "process")
 
 
 def test_a_run_without_heartbeat_is_ended_by_one_automation(platform: Settings) -> None:

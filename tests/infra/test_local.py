@@ -20,7 +20,7 @@ from tasks.settings import Settings
 
 pytestmark = pytest.mark.platform
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-SERVICES = ["prefect", "mlflow", "model-server", "worker-pandas", "worker-spark"]
+SERVICES = ["prefect", "mlflow", "model-server", "worker"]
 
 
 def pids(home: Path) -> dict[str, int | None]:

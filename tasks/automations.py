@@ -1,12 +1,14 @@
 """What Prefect does by itself: a run whose process was killed becomes Crashed, instead of Running for ever."""
 
-from infra.local.services import ask
+from typing import Any
+
+from tasks.prefect_api import ask
 
 NAME = "a run without heartbeat has crashed"
 SILENCE = 90
 """Seconds without any sign of a run. Its heartbeat comes every 30 s (`tasks.settings.client_environment`)."""
 
-ZOMBIES = {
+ZOMBIES: dict[str, Any] = {
     "name": NAME,
     "description": "The process of a flow run was killed: nobody else would end the run.",
     "enabled": True,
@@ -31,8 +33,14 @@ ZOMBIES = {
 }
 
 
-def ensure_automations(api: str) -> None:
-    """Create the automation, once."""
-    found = ask("POST", f"{api}/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
-    if not found.raise_for_status().json():
-        ask("POST", f"{api}/automations/", ZOMBIES).raise_for_status()
+def ensure_automations(api: str) -> tuple[str, ...]:
+    """Create each automation, once; gives the names of those created."""
+    return tuple(wanted["name"] for wanted in (ZOMBIES,) if _ensure(api, wanted))
+
+
+def _ensure(api: str, wanted: dict[str, Any]) -> bool:
+    query = {"automations": {"name": {"any_": [wanted["name"]]}}}
+    if ask("POST", f"{api}/automations/filter", query).raise_for_status().json():
+        return False
+    ask("POST", f"{api}/automations/", wanted).raise_for_status()
+    return True

@@ -1,0 +1,88 @@
+"""Work pools, through Prefect's API: the same names on both platforms, each platform with templates of its own.
+
+`deployments/work-pools/NAME.process.json` and `NAME.kubernetes.json` are the base job templates. A string
+`@image:NAME` or `@namespace:NAME` in one stands for what the platform's lock says.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import httpx
+
+from tasks.errors import PlatformError
+from tasks.prefect_api import ask
+from tasks.settings import ROOT
+
+Kind = Literal["process", "kubernetes"]
+POOLS = ("pandas", "spark", "release")
+TEMPLATES = ROOT / "deployments" / "work-pools"
+
+
+def template(pool: str, kind: Kind, known: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The base job template of a pool. `known`: what each marker, such as `image:flow`, stands for."""
+    file = TEMPLATES / f"{pool}.{kind}.json"
+    document: dict[str, Any] = filled(json.loads(file.read_text()), known or {}, str(file))
+    if kind == "process":  # flow runs work in this checkout
+        document["variables"]["properties"]["working_dir"]["default"] = str(ROOT)
+    return document
+
+
+def filled(value: Any, known: Mapping[str, str], file: str) -> Any:
+    """Pure: `value` with every string that is a marker (`@image:flow`) replaced by what is known of it."""
+    if isinstance(value, dict):
+        return {key: filled(each, known, file) for key, each in value.items()}
+    if isinstance(value, list):
+        return [filled(each, known, file) for each in value]
+    if not isinstance(value, str) or not value.startswith("@"):
+        return value
+    if value[1:] not in known:
+        raise PlatformError(
+            file, f"has the marker {value}, which means nothing here", f"Known: {', '.join(sorted(known))}."
+        )
+    return known[value[1:]]
+
+
+def markers(images: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[str, str]:
+    """Pure: what the markers of Kubernetes templates stand for; `images` are references by digest."""
+    return {f"image:{name}": image for name, image in images.items()} | {
+        f"namespace:{name}": namespace for name, namespace in namespaces.items()
+    }
+
+
+def make_pools(api: str, kind: Kind, known: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Create each work pool, or bring its template to what the files say; gives the names of those written.
+
+    Before the workers start: a worker would make its pool with Prefect's default template.
+    """
+    return tuple(pool for pool in POOLS if _make(api, pool, kind, template(pool, kind, known)))
+
+
+def _make(api: str, pool: str, kind: Kind, wanted: dict[str, Any]) -> bool:
+    answer = ask("GET", f"{api}/work_pools/{pool}")
+    if answer.status_code == 404:
+        body = {"name": pool, "type": kind, "base_job_template": wanted}
+        _expect(ask("POST", f"{api}/work_pools/", body), pool)
+        return True
+    found = _expect(answer, pool)
+    if found["type"] != kind:
+        raise PlatformError(
+            f"work pool {pool!r}",
+            f"is of type {found['type']}, made by somebody else",
+            f"Delete it (`prefect work-pool delete {pool}`), and run this again.",
+        )
+    if found["base_job_template"] == wanted:
+        return False
+    _expect(ask("PATCH", f"{api}/work_pools/{pool}", {"base_job_template": wanted}), pool)
+    return True
+
+
+def _expect(answer: httpx.Response, pool: str) -> dict[str, Any]:
+    if not answer.is_success:
+        raise PlatformError(
+            f"work pool {pool!r}",
+            f"Prefect answered {answer.status_code}: {answer.text[:500]}",
+            "Read the Prefect server's log.",
+        )
+    found: dict[str, Any] = answer.json() if answer.content else {}
+    return found

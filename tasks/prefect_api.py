@@ -1,0 +1,39 @@
+"""Prefect's REST API, for what must be quick: importing Prefect costs seconds."""
+
+from functools import lru_cache
+from typing import Any
+
+import httpx
+
+from tasks.settings import settings
+
+TIMEOUT = 10.0
+"""Seconds that one answer may take."""
+BUSY = 20.0
+"""Seconds for which a request is made again while the server says that it is busy."""
+
+
+def ask(method: str, url: str, body: Any = None) -> httpx.Response:
+    """One request to Prefect, again while it answers 503, as it does while its database is locked."""
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+    attempts = Retrying(
+        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+        stop=stop_after_delay(BUSY),
+        wait=wait_fixed(0.3),
+        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+    )
+    answer: httpx.Response = attempts(_client().request, method, url, json=body, auth=_auth())
+    return answer
+
+
+@lru_cache(maxsize=1)
+def _client() -> httpx.Client:
+    """Without any proxy: every address is this machine's, or the cluster's."""
+    return httpx.Client(trust_env=False, timeout=TIMEOUT)
+
+
+def _auth() -> tuple[str, str] | None:
+    """Name and password of a server that asks for them."""
+    name, _, password = settings().prefect_auth.get_secret_value().partition(":")
+    return (name, password) if password else None

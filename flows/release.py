@@ -1,12 +1,17 @@
 """A registered version becomes live, proven by its golden rows; or everything stays as it was."""
 
-from prefect import flow
+from typing import cast
 
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from flows import trigger
 from flows.steps import step
-from tasks import releasing, tracking
+from tasks import handover, releasing, tracking
 from tasks.locks import one_at_a_time
 from tasks.releasing import ReleaseResult
 from tasks.serving import serving
+from tasks.settings import settings
 from tasks.spec import load_spec
 from tasks.tracking import Version
 from tasks.undo import or_as_before
@@ -38,14 +43,35 @@ def release(
     with one_at_a_time("release", spec.name):
         held = tracking.hold(spec.name)
         if held is not None and not by_person:
-            return releasing.on_hold(spec.name, serving(), held)
+            result = releasing.on_hold(spec.name, serving(), held)
+            handover.keep("release", result)
+            return result
         chosen = releasing.select_version(spec.name, version, force, reason)
         if not by_person:
             releasing.check_incumbent(chosen, serving())
         result = bring_live(chosen, spec.serving.latency_ms)
         if by_person:
             releasing.end_hold(chosen)
+    handover.keep("release", result)
     return result
+
+
+def check_way(model: str) -> None:
+    """Raise SpecError, before anything is trained, if a cluster has no deployment that could release `model`."""
+    if settings().platform == "cluster":
+        trigger.check("release", model)
+
+
+def release_registered(model: str, number: int) -> ReleaseResult:
+    """What a retrain ends with. On a cluster, a run of its own in the pool that may touch what is served.
+
+    Code of a model never runs with that right; and a retrain that runs again finds the release it started.
+    """
+    if settings().platform == "embedded":
+        return release(model, number, by_person=False)
+    say = get_run_logger().info
+    ended = trigger.run_or_join("release", load_spec(model).name, say, version=number, by_person=False)
+    return cast(ReleaseResult, ended.result)
 
 
 def bring_live(version: Version, latency_ms: float) -> ReleaseResult:

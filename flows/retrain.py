@@ -7,9 +7,20 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows.release import release
+from flows.release import check_way, release_registered
 from flows.steps import cores, step
-from tasks import candidates, judging, preparation, results, runkey, split, tracking, training, validation
+from tasks import (
+    candidates,
+    handover,
+    judging,
+    preparation,
+    results,
+    runkey,
+    split,
+    tracking,
+    training,
+    validation,
+)
 from tasks import sources as data
 from tasks.candidates import Trained
 from tasks.errors import InsufficientEvidence
@@ -36,13 +47,7 @@ judge = step(judging.judge, "judge")
 register = step(tracking.register, "register")
 
 
-@flow(
-    name="retrain",
-    flow_run_name="retrain {model}",
-    task_runner=cores(),
-    persist_result=True,
-    result_serializer="json",
-)
+@flow(name="retrain", flow_run_name="retrain {model}", task_runner=cores())
 def retrain(
     model: str, engine: Engine | None = None, force: bool = False, sources: dict[str, str] | None = None
 ) -> Any:
@@ -54,6 +59,7 @@ def retrain(
     spec = load_spec(model)
     engine = engine or spec.engine
     tracking.check_server()
+    check_way(spec.name)
     with one_at_a_time("retrain", spec.name), reported(spec) as report:
         seed_sources(spec)
         snapshot = take_snapshot(spec, sources)
@@ -74,6 +80,7 @@ def retrain(
                 registered = train_and_judge(spec, rows, key, report)
             result = bring_live(model, registered, key, report)
             runkey.complete(result)
+    handover.keep("retrain", result)
     return Completed(name=result.outcome.capitalize(), message=" ".join(result.reasons), data=result)
 
 
@@ -130,6 +137,6 @@ def bring_live(model: str, version: Version | None, key: str, report: Reporter) 
     released: ReleaseResult | None = None
     if version is not None:
         report.note(registered=f"v{version.number}")
-        released = release(model, version.number, by_person=False)
+        released = release_registered(model, version.number)
         report.note(traffic=str(released))
     return retrain_result(report.known, key, released)

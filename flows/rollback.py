@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.release import bring_live
-from tasks import rolling_back, tracking
+from tasks import handover, rolling_back, tracking
 from tasks.errors import SpecError
 from tasks.locks import one_at_a_time
 from tasks.releasing import ReleaseResult
@@ -29,6 +29,8 @@ def rollback(model: str, reason: str) -> ReleaseResult:
         before = rolling_back.version_before(spec.name, move.to)
         with rolling_back.marked(spec.name, move, reason) as hold:
             result = bring_live(before, spec.serving.latency_ms)
-    return result.model_copy(
+    result = result.model_copy(
         update={"outcome": "rolled back", "note": f"{result.note} On hold: {hold}".strip()}
     )
+    handover.keep("rollback", result)
+    return result

@@ -4,7 +4,7 @@ from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
 from flows.steps import step
-from tasks import preparation, scoring, tracking, validation
+from tasks import handover, preparation, scoring, tracking, validation
 from tasks import sources as data
 from tasks.scoring import ScoreResult
 from tasks.spec import Engine, load_spec
@@ -16,7 +16,7 @@ find_champion = step(scoring.find_champion, "find champion")
 write_predictions = step(scoring.write_predictions, "predict")
 
 
-@flow(name="score", flow_run_name="score {model}", persist_result=True, result_serializer="json")
+@flow(name="score", flow_run_name="score {model}")
 def score(
     model: str, destination: str, sources: dict[str, str] | None = None, engine: Engine | None = None
 ) -> ScoreResult:
@@ -41,4 +41,5 @@ def score(
             "column %s: %d of %d rows hold a category that training did not see (%s)",
             column, new.rows, result.rows, ", ".join(new.values),
         )  # fmt: skip
+    handover.keep("score", result)
     return result

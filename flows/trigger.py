@@ -5,12 +5,16 @@ trigger("retrain", "iris", force=True)
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks import runs
-from tasks.reach import require
+from tasks.errors import PlatformError
+from tasks.reach import reached
 from tasks.runs import Follower, Triggered
-from tasks.settings import connect
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
 
 
 def trigger(
@@ -27,16 +31,44 @@ def trigger(
     RunFailed with the run's own reason if it did not complete. After `timeout` seconds, or an interrupt, the
     following ends and the run goes on.
     """
-    require("Prefect")
-    connect()
+    name = f"{flow}/{model}"
+    with reached("Prefect"):
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            return follow(client, name, runs.start(client, name, parameters), say, timeout)
+
+
+def check(flow: str, model: str) -> None:
+    """Raise SpecError if there is no deployment `flow`/`model`."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        runs.deployment(client, f"{flow}/{model}")
+
+
+def run_or_join(flow: str, model: str, say: Callable[[str], None], **parameters: Any) -> Triggered:
+    """The same from within a flow; a run with these parameters that has not ended is followed, not repeated.
+
+    So a flow that was killed while it waited finds, when it runs again, what it had started.
+    """
     from prefect.client.orchestration import get_client
 
     name = f"{flow}/{model}"
     with get_client(sync_client=True) as client:
-        run = runs.start(client, name, parameters)
-        url = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run.id}"
-        say(f"{name}: {url}")
-        for line in Follower(client, run, name).lines(timeout):
-            say(line)
-        ended = client.read_flow_run(run.id)
-    return runs.outcome(name, url, ended)
+        run = runs.ongoing(client, name, parameters) or runs.start(client, name, parameters)
+        ended = follow(client, name, run, say, None)
+    if ended.result is None:
+        raise PlatformError(
+            name, f"completed, but left no result ({ended.message})", f"Run this again; its log: {ended.url}"
+        )
+    return ended
+
+
+def follow(
+    client: "SyncPrefectClient", name: str, run: "FlowRun", say: Callable[[str], None], timeout: float | None
+) -> Triggered:
+    say(f"{name}: {runs.page(client, run)}")
+    for line in Follower(client, run, name).lines(timeout):
+        say(line)
+    return runs.outcome(client, name, client.read_flow_run(run.id))

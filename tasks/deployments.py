@@ -53,6 +53,25 @@ def register(api: str, environment: Mapping[str, str]) -> Registered:
     return Registered(tuple(schedules(document)), prune(api, document))
 
 
+def complete(api: str) -> bool:
+    """Whether the server has exactly the file's deployments and schedules, by name."""
+    wanted = schedules(yaml.safe_load(FILE.read_text()))
+    return {name: slugs for name, (_, slugs) in present(api).items()} == wanted
+
+
+def present(api: str) -> dict[str, tuple[dict[str, Any], set[str]]]:
+    """The registered deployments that carry our tag, as `flow/name`, with the slugs of their schedules."""
+    query = {"deployments": {"tags": {"all_": [TAG]}}}
+    found = ask("POST", f"{api}/deployments/filter", query).raise_for_status().json()
+    flows = {
+        one["id"]: one["name"] for one in ask("POST", f"{api}/flows/filter", {}).raise_for_status().json()
+    }
+    return {
+        f"{flows[one['flow_id']]}/{one['name']}": (one, {schedule["slug"] for schedule in one["schedules"]})
+        for one in found
+    }
+
+
 def schedules(document: dict[str, Any]) -> dict[str, set[str]]:
     """Pure: every deployment of the file, as `flow/name`, with the slugs of its schedules."""
     return {
@@ -66,10 +85,8 @@ def schedules(document: dict[str, Any]) -> dict[str, set[str]]:
 def prune(api: str, document: dict[str, Any]) -> tuple[str, ...]:
     """Delete registered deployments, and schedules of them, that the file does not have; gives their names."""
     kept, removed = schedules(document), []
-    query = {"deployments": {"tags": {"all_": [TAG]}}}
-    for deployment in ask("POST", f"{api}/deployments/filter", query).raise_for_status().json():
-        flow = ask("GET", f"{api}/flows/{deployment['flow_id']}").raise_for_status().json()["name"]
-        name, url = f"{flow}/{deployment['name']}", f"{api}/deployments/{deployment['id']}"
+    for name, (deployment, _) in present(api).items():
+        url = f"{api}/deployments/{deployment['id']}"
         if name not in kept:
             ask("DELETE", url).raise_for_status()
             removed.append(name)

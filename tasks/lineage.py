@@ -2,13 +2,13 @@
 
 import subprocess
 
-from tasks.settings import ROOT
+from tasks.settings import ROOT, settings
 
 
 def code_facts() -> dict[str, str]:
-    """The git commit of the checkout, with `+` if it has uncommitted changes; nothing outside a checkout."""
+    """The git commit of the checkout, with `+` if it has uncommitted changes; in an image, its own."""
     if not (ROOT / ".git").exists():
-        return {}
+        return {"git commit": settings().commit} if settings().commit else {}
     commit = _git("rev-parse", "--short=12", "HEAD")
     dirty = _git("status", "--porcelain", "--untracked-files=no")
     return {"git commit": commit + ("+" if dirty else "")} if commit else {}

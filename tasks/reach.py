@@ -1,15 +1,94 @@
-"""Whether the servers that a command needs are there, asked before anything heavy is imported or started."""
+"""How a command reaches the servers that it needs, asked before anything heavy is imported or started."""
 
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import httpx
 
 from tasks.errors import PlatformError
-from tasks.settings import Settings, settings
+from tasks.settings import Settings, connect, settings
 
-Server = Literal["Prefect", "MLflow", "model"]
+Server = Literal["Prefect", "MLflow", "model", "store"]
 TIMEOUT = 2.0
 """Seconds that a server may take to say that it is well."""
+
+
+@contextmanager
+def reached(*servers: Server) -> Iterator[Settings]:
+    """In the block, the settings and this process's clients have addresses at which `servers` answer.
+
+    Outside a cluster, those that no setting names are forwarded through the Kubernetes API, and keys come from
+    the cluster's Secrets, if no variable names others; both are gone after the block. Raises PlatformError
+    naming the first that does not answer.
+    """
+    with ExitStack() as opened:
+        if settings().platform == "cluster" and not settings().inside:
+            for server in servers:
+                opened.enter_context(variables(_ways(server, settings(), opened)))
+        require(*servers)
+        yield connect()
+
+
+def _ways(server: Server, found: Settings, opened: ExitStack) -> dict[str, str]:
+    """The variables that name `server` of a cluster, forwarded as long as `opened` is."""
+    from tasks.forwarding import forwarded
+
+    def open_(service: str, port: int) -> str:
+        return opened.enter_context(forwarded(found.platform_namespace, f"service/{service}", port))
+
+    if server == "Prefect" and not found.prefect_url:
+        auth = {} if found.prefect_auth.get_secret_value() else _prefect_auth(found)
+        return {"SLIPWAY_PREFECT_URL": f"{open_('prefect', 4200)}/api", **auth}
+    if server == "MLflow" and not found.mlflow_url:
+        return {"SLIPWAY_MLFLOW_URL": open_("mlflow", 5000)}
+    if server == "store" and not found.s3_endpoint:
+        return {"SLIPWAY_S3_ENDPOINT": open_("s3", 8333), **_store_keys(found)}
+    return {}
+
+
+def _prefect_auth(found: Settings) -> dict[str, str]:
+    return {"PREFECT_API_AUTH_STRING": _secret("slipway-prefect", found.platform_namespace)["auth-string"]}
+
+
+def _store_keys(found: Settings) -> dict[str, str]:
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        return {}
+    held = _secret("slipway-s3", found.serving_namespace)
+    return {name: held[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+
+def _secret(name: str, namespace: str) -> dict[str, str]:
+    """What a Secret of the cluster holds. Never logged, only put into the environment of this process."""
+    from tasks.kubernetes import SECRET, client
+
+    secret = client(namespace).get(SECRET, name)
+    if secret is None:
+        raise PlatformError(
+            f"Secret {name} in namespace {namespace}",
+            "does not exist",
+            "Run `slipway bootstrap`; KUBECONFIG names the cluster.",
+        )
+    return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+@contextmanager
+def variables(given: Mapping[str, str]) -> Iterator[None]:
+    """These environment variables, and settings that are read from them, for as long as the block lasts."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        settings.cache_clear()
 
 
 def require(*servers: Server) -> None:
@@ -20,14 +99,17 @@ def require(*servers: Server) -> None:
 
 
 def _require(client: httpx.Client, server: Server, found: Settings) -> None:
+    if server == "store" or (server == "model" and found.platform == "cluster"):
+        return  # a store is asked by who uses it; a cluster's predictors have each an address of its own
     base, path, variable = {
         "Prefect": (found.prefect_url, "/health", "SLIPWAY_PREFECT_URL"),
         "MLflow": (found.mlflow_url, "/health", "SLIPWAY_MLFLOW_URL"),
         "model": (found.serving_rest_url, "/v2/health/live", "SLIPWAY_SERVING_REST_URL"),
     }[server]
+    how = (
+        "Start it with `slipway up`." if found.platform == "embedded" else "`slipway status` says what runs."
+    )
     if not base:
-        if server == "model" and found.platform == "cluster":
-            return  # models are served by predictors there, each with its own address
         raise PlatformError(
             f"{server} server",
             f"has no address: the platform was never started under {found.home}",
@@ -41,4 +123,4 @@ def _require(client: httpx.Client, server: Server, found: Settings) -> None:
         if answer.is_success:
             return
         observed = f"answers {answer.status_code} at {path}"
-    raise PlatformError(f"{server} server {base}", observed, "Start it with `slipway up`.")
+    raise PlatformError(f"{server} server {base}", observed, how)

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tasks import handover
 from tasks.errors import PlatformError, SlipwayError, SpecError
+from tasks.settings import settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, Log
+    from prefect.client.schemas.responses import DeploymentResponse
 
 POLL = 0.5
 """Seconds between two looks at the run."""
@@ -47,25 +50,56 @@ class Triggered:
 
 def start(client: "SyncPrefectClient", name: str, parameters: dict[str, Any]) -> "FlowRun":
     """Ask Prefect for a run of the deployment `name`; SpecError if it does not exist or takes other parameters."""
-    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+    from prefect.exceptions import PrefectHTTPStatusError
 
+    found = deployment(client, name)
     try:
-        deployment = client.read_deployment_by_name(name)
-        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-    except ObjectNotFound as error:
-        flows = {found.id: found.name for found in client.read_flows()}
-        known = sorted(f"{flows[found.flow_id]}/{found.name}" for found in client.read_deployments())
-        raise SpecError(
-            f"deployment {name!r}",
-            f"is not registered; known: {', '.join(known) or 'none'}",
-            "Name one of these, or add it to prefect.yaml and run `slipway up`.",
-        ) from error
+        return client.create_flow_run_from_deployment(found.id, parameters=parameters)
     except PrefectHTTPStatusError as error:
         raise SpecError(
             f"deployment {name!r}",
             f"does not take these parameters ({error.response.text[:500]})",
             "Correct them.",
         ) from error
+
+
+def deployment(client: "SyncPrefectClient", name: str) -> "DeploymentResponse":
+    """The deployment `name` (flow/deployment). SpecError that names those there are, if it does not exist."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        return client.read_deployment_by_name(name)
+    except ObjectNotFound as error:
+        flows = {found.id: found.name for found in client.read_flows()}
+        known = sorted(f"{flows[found.flow_id]}/{found.name}" for found in client.read_deployments())
+        register = "up" if settings().platform == "embedded" else "deploy"
+        raise SpecError(
+            f"deployment {name!r}",
+            f"is not registered; known: {', '.join(known) or 'none'}",
+            f"Name one of these, or add it to prefect.yaml and run `slipway {register}`.",
+        ) from error
+
+
+def ongoing(client: "SyncPrefectClient", name: str, parameters: dict[str, Any]) -> "FlowRun | None":
+    """A run of the deployment `name` with these parameters that has not ended, the oldest one; or None."""
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    living = [kind for kind in StateType if kind not in TERMINAL_STATES]
+    found = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment(client, name).id])),
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=living))),
+        sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+    )
+    same = (run for run in found if parameters.items() <= run.parameters.items())
+    return next(same, None)
 
 
 @dataclass
@@ -144,16 +178,18 @@ class Follower:
         return f"{step}: {first}" if log.level >= WARNING else None
 
 
-def outcome(name: str, url: str, run: "FlowRun") -> Triggered:
+def outcome(client: "SyncPrefectClient", name: str, run: "FlowRun") -> Triggered:
     """What came of a run that ended, or RunFailed."""
-    from prefect.utilities.asyncutils import run_coro_as_sync
-
-    state = run.state
+    state, url = run.state, page(client, run)
     if state is None or not state.is_completed():
         observed = (
             "has no state" if state is None else f"ended {state.name}: {state.message or 'no reason given'}"
         )
         raise RunFailed(f"{name} ({run.name})", observed, f"Its log: {url}")
-    # Not `state.result()`: in a notebook, where an event loop runs, that is a coroutine.
-    result = run_coro_as_sync(state.aresult(raise_on_failure=False)) if state.data is not None else None
+    result = handover.kept(client, name.partition("/")[0], run.id)
     return Triggered(name, url, str(state.name), state.message or "", result)
+
+
+def page(client: "SyncPrefectClient", run: "FlowRun") -> str:
+    """What a person opens to see the run."""
+    return f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run.id}"

@@ -148,7 +148,7 @@ def client_environment(found: Settings) -> dict[str, str]:
     variables["MLFLOW_DISABLE_TELEMETRY"] = "true"
     variables["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     variables["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    if found.platform == "embedded":
+    if not found.inside:
         # Profiles under ~/.prefect may hold the address and key of another server.
         variables["PREFECT_HOME"] = str(found.home / "prefect")
         hosts = [h for h in os.environ.get("NO_PROXY", "").split(",") if h]

@@ -285,5 +285,11 @@ def _absent(error: Exception) -> bool:
 
 
 def _plain_uri(uri: str) -> str:
+    """A local path or `s3://`: only the server itself can read what it calls `mlflow-artifacts:/`."""
     parsed = urlparse(uri)
+    if parsed.scheme == "mlflow-artifacts":
+        root = settings().artifacts
+        if not root:
+            raise PlatformError(uri, "cannot be read without its server", "Set SLIPWAY_ARTIFACTS.")
+        return store.join(root, parsed.path)
     return unquote(parsed.path) if parsed.scheme == "file" else uri

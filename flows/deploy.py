@@ -1,0 +1,83 @@
+"""What `prefect.yaml` and the lock say becomes what a cluster's Prefect has: work pools, deployments, schedules.
+
+Not a flow itself: what it changes is the server that would have to run it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks import deployments
+from tasks.errors import PlatformError
+from tasks.platform_lock import load_lock
+from tasks.pools import make_pools, markers
+from tasks.prefect_api import ask
+from tasks.reach import reached
+from tasks.settings import child_environment, client_environment, settings
+
+REMEMBERED = "slipway_registered"
+"""Prefect variable with the hash of what was registered last."""
+
+
+@dataclass(frozen=True)
+class DeployResult:
+    """`pools` were made or changed, `deployments` registered, `removed` taken away; all empty: nothing to do."""
+
+    pools: tuple[str, ...]
+    deployments: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def quiet(message: str) -> None:
+    """The default for `say`."""
+
+
+def deploy(say: Callable[[str], None] = quiet) -> DeployResult:
+    """Bring the cluster's work pools and deployments to what the files say; no right beyond Prefect's is needed.
+
+    Runs that go on keep their image. Raises PlatformError if Prefect, an image's digest or a template is missing.
+    """
+    if settings().platform != "cluster":
+        raise PlatformError(
+            "slipway deploy",
+            "is for a cluster, and this is the embedded platform",
+            "`slipway up` registers prefect.yaml here; SLIPWAY_PLATFORM=cluster means the cluster.",
+        )
+    with reached("Prefect") as found:
+        pools = deploy_pools()
+        if pools:
+            say(f"work pools: {', '.join(pools)}")
+        wanted = deployments.file_hash()
+        if remembered(found.prefect_url) == wanted and deployments.complete(found.prefect_url):
+            return DeployResult(pools, (), ())
+        say("registering the deployments of prefect.yaml")
+        environment = child_environment(client_environment(found) | secret_environment())
+        registered = deployments.register(found.prefect_url, environment)
+        remember(found.prefect_url, wanted)
+    return DeployResult(pools, registered.deployments, registered.removed)
+
+
+def deploy_pools() -> tuple[str, ...]:
+    """The work pools of the lock's images and namespaces; within `reached("Prefect")`."""
+    lock = load_lock()
+    images = {name: image.reference for name, image in lock.images.items() if image.digest}
+    namespaces = lock.namespaces.model_dump()
+    return make_pools(settings().prefect_url, "kubernetes", markers(images, namespaces))
+
+
+def secret_environment() -> dict[str, str]:
+    """What the Prefect client of a child process needs to be let in."""
+    auth = settings().prefect_auth.get_secret_value()
+    return {"PREFECT_API_AUTH_STRING": auth} if auth else {}
+
+
+def remembered(api: str) -> str | None:
+    answer = ask("GET", f"{api}/variables/name/{REMEMBERED}")
+    return None if answer.status_code == 404 else str(answer.raise_for_status().json()["value"])
+
+
+def remember(api: str, value: str) -> None:
+    if remembered(api) is None:
+        body = {"name": REMEMBERED, "value": value}
+        ask("POST", f"{api}/variables/", body).raise_for_status()
+    else:
+        ask("PATCH", f"{api}/variables/name/{REMEMBERED}", {"value": value}).raise_for_status()

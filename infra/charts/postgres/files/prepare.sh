@@ -14,7 +14,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 
 # Reachable from this container only. What fails is not written to the log: it may hold a password.
-pg_ctl start --wait --silent --options="-c listen_addresses='' -c hba_file=/etc/slipway/pg_hba.conf \
+pg_ctl start --wait --timeout=600 --silent --options="-c listen_addresses='' -c hba_file=/etc/slipway/pg_hba.conf \
     -c unix_socket_directories=/var/run/postgresql -c log_min_error_statement=panic"
 psql --no-psqlrc --quiet --host=/var/run/postgresql --username=postgres --dbname=postgres \
     --set=ON_ERROR_STOP=1 --file=/etc/slipway/databases.sql

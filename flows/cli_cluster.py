@@ -1,0 +1,70 @@
+"""The commands of the platform engineer: `bootstrap` and `teardown`. `flows/cli.py` registers them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from flows import console
+
+if TYPE_CHECKING:
+    from flows.teardown import TornDown
+
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON document, and nothing else.")
+]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def bootstrap(*, verify: Flag = False, json: Json = False) -> Any:
+    """Bring the cluster of the kubeconfig to the platform of infra/platform.yaml; only what differs is touched.
+
+    Parameters
+    ----------
+    verify
+        Use every component to see that it works, also those that did not change.
+    """
+    home = _alone()
+    from flows.bootstrap import bootstrap as flow
+
+    console.say(f"bootstrap; history and commands' settings are kept under {home}")
+    return flow(verify_all=verify)
+
+
+def teardown(*, delete_data: Flag = False, json: Json = False) -> Any:
+    """Remove the platform and every released model from the cluster; data volumes stay.
+
+    Parameters
+    ----------
+    delete_data
+        The volumes too: every run, model and object of the store.
+    """
+    home = _alone()
+    from flows.teardown import teardown as flow
+
+    removed: TornDown = flow(delete_data=delete_data)
+    _forget(home)
+    return removed
+
+
+def _alone() -> Path:
+    """A Prefect server of this process's own: the cluster has none before bootstrap, nor after teardown."""
+    from infra.local.prefect_database import ensure_database
+    from tasks.alone import start_alone
+    from tasks.settings import settings
+
+    home = settings().home
+    ensure_database(home / "alone")
+    start_alone(home)
+    console.follow_flows()
+    return home
+
+
+def _forget(home: Path) -> None:
+    """Commands mean the embedded platform again."""
+    from infra.local import state
+
+    if (home / "platform.json").exists():
+        known = state.read(home)
+        known.cluster = {}
+        state.write(home, known)

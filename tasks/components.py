@@ -1,0 +1,169 @@
+"""Bringing each component of the platform to what the lock says, and seeing that it works."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from tasks import automations, deployments, helm, pools, verification
+from tasks.kubernetes import Cluster
+from tasks.platform import Known, PrefectApi, Record, read_record, write_record
+from tasks.platform_lock import Component, PlatformLock
+from tasks.prefect_api import ask
+from tasks.settings import child_environment
+
+TIMEOUT = 600
+"""Seconds that the pods of one component may take until they are ready: a node may have to fetch images."""
+Did = Literal["installed", "upgraded", "unchanged", "yours"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One component, as it is now."""
+
+    component: str
+    version: str
+    address: str
+    did: Did
+    verified_by: str
+    known: Known
+
+
+@dataclass(frozen=True)
+class Site:
+    """The cluster as it was found, and what its charts render to."""
+
+    cluster: Cluster
+    lock: PlatformLock
+    charts: Mapping[str, helm.Chart]
+    releases: Mapping[str, helm.Release]
+    record: Record
+    verify_all: bool
+
+    def last(self, component: Component) -> Known:
+        return self.record.of(component.name)
+
+
+def survey(cluster: Cluster, lock: PlatformLock, verify_all: bool) -> Site:
+    """Render every chart, and read what is there. Writes nothing."""
+    wanted = [(one.name, one.chart) for one in lock.components if one.chart and not lock.external(one)]
+    charts = helm.render_all(wanted, lock.namespaces.platform, lock.values())
+    return Site(
+        cluster,
+        lock,
+        {chart.name: chart for chart in charts},
+        helm.releases(cluster),
+        read_record(cluster),
+        verify_all,
+    )
+
+
+def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
+    """Install, upgrade or leave the component; verify it if it changed, or never was."""
+    if component.name in OWN:
+        made_from, did = OWN[component.name](site, component, prefect)
+    elif component.chart and not site.lock.external(component):
+        made_from, did = _chart(site, component)
+    else:
+        made_from, did = component.version, "yours"
+    last = site.last(component)
+    new = did in ("installed", "upgraded") or last.verified != made_from or site.verify_all
+    verified_by = last.verified_by
+    if component.verify and (new or did == "yours"):
+        say(component, "verifying")
+        verified_by = verification.verify(
+            site.cluster, site.lock, component.verify, site.lock.component("work-pools").pools
+        )
+    elif not component.verify:
+        verified_by = ""
+    known = Known(component.version, made_from, made_from if component.verify else "", verified_by)
+    return Row(component.name, component.version, component.address, did, verified_by, known)
+
+
+def keep(site: Site, rows: list[Row], settings: Mapping[str, Any] | None = None) -> None:
+    """Write down what is known of `rows`, and at the end the settings."""
+    record = site.record
+    for row in rows:
+        record = record.with_component(row.component, row.known)
+    if settings is not None:
+        record = Record(settings, {row.component: row.known for row in rows})
+    write_record(site.cluster, read_record(site.cluster), record)
+
+
+def say(component: Component, message: str) -> None:
+    logging.getLogger("prefect").info("%s: %s", component.name, message)
+
+
+def _chart(site: Site, component: Component) -> tuple[str, Did]:
+    chart, release = site.charts[component.name], site.releases.get(component.name)
+    if release is not None and release.pending:
+        say(component, f"revision {release.revision} was left {release.status} by a killed helm: unlocked")
+        helm.unlock(site.cluster, release)
+    action = helm.action(release, chart)
+    if action == "nothing":
+        return chart.hash, "unchanged"
+    say(component, "installing" if action == "install" else "upgrading")
+    helm.bring(chart, TIMEOUT, verification.watch(site.cluster, component.name))
+    return chart.hash, "installed" if action == "install" else "upgraded"
+
+
+def _pools(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
+    lock = site.lock
+    images = {name: image.reference for name, image in lock.images.items() if image.digest}
+    known = pools.markers(images, lock.namespaces.model_dump())
+    made_from = _hash([pools.template(pool, "kubernetes", known) for pool in component.pools])
+    return made_from, _did(site, component, bool(pools.make_pools(prefect.url, "kubernetes", known)))
+
+
+def _deployments(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
+    made_from, api = deployments.file_hash(), prefect.url
+    wanted = deployments.schedules(yaml.safe_load(deployments.FILE.read_text()))
+    if site.last(component).made_from == made_from and _registered(api) == set(wanted):
+        return made_from, "unchanged"
+    say(component, f"registering {len(wanted)} deployments of prefect.yaml")
+    deployments.register(api, child_environment(_client(api)))
+    return made_from, _did(site, component, True)
+
+
+def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
+    made = automations.ensure_automations(prefect.url)
+    return _hash(automations.ZOMBIES), _did(site, component, bool(made))
+
+
+OWN = {"work-pools": _pools, "deployments": _deployments, "automations": _automations}
+"""Components that are no charts: they live in Prefect."""
+
+
+def _registered(api: str) -> set[str]:
+    """Names (`flow/deployment`) of ours that the server has."""
+    query = {"deployments": {"tags": {"all_": [deployments.TAG]}}}
+    found = ask("POST", f"{api}/deployments/filter", query).raise_for_status().json()
+    flows = ask("POST", f"{api}/flows/filter", {}).raise_for_status().json() if found else []
+    names = {flow["id"]: flow["name"] for flow in flows}
+    return {f"{names[each['flow_id']]}/{each['name']}" for each in found}
+
+
+def _client(api: str) -> dict[str, str]:
+    """What `prefect deploy` reads to find the cluster's server, and to be let in."""
+    return {
+        "PREFECT_API_URL": api,
+        "PREFECT_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"],
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_HOME": os.environ["PREFECT_HOME"],
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _did(site: Site, component: Component, written: bool) -> Did:
+    if not written:
+        return "unchanged"
+    return "upgraded" if site.last(component).made_from else "installed"
+
+
+def _hash(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:40]

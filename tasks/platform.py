@@ -1,0 +1,146 @@
+"""What bootstrap knows of a cluster: its namespaces, what each component was made from, how commands find it.
+
+The ConfigMap `slipway-platform` is the record. It is written after each component that changed, so that a
+bootstrap that was killed goes on from there; any command line with a kubeconfig reads the settings in it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tasks.forwarding import forwarded
+from tasks.kubernetes import CONFIG_MAP, NAMESPACE, Cluster, Manifest
+from tasks.platform_lock import Namespaces, PlatformLock
+from tasks.secrets import MADE_BY, auth_string
+from tasks.settings import settings
+
+RECORD = "slipway-platform"
+PSS = "pod-security.kubernetes.io"
+LEVELS = {"platform": "restricted", "training": "restricted", "serving": "restricted"}
+"""Pod Security Standard that each namespace enforces."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is written down about one component: hash of what it was made from, and of what was verified."""
+
+    version: str = ""
+    made_from: str = ""
+    verified: str = ""
+    verified_by: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    components: Mapping[str, Known] = field(default_factory=dict)
+
+    def of(self, name: str) -> Known:
+        return self.components.get(name, Known())
+
+    def with_component(self, name: str, known: Known) -> "Record":
+        return replace(self, components={**self.components, name: known})
+
+
+def read_record(cluster: Cluster) -> Record:
+    found = cluster.get(CONFIG_MAP, RECORD)
+    data = (found or {}).get("data") or {}
+    components = json.loads(data.get("components.json", "{}"))
+    return Record(
+        json.loads(data.get("settings.json", "{}")),
+        {name: Known(**known) for name, known in components.items()},
+    )
+
+
+def write_record(cluster: Cluster, there: Record, wanted: Record) -> None:
+    """Write `wanted`, unless it is `there` already."""
+    if there != wanted:
+        cluster.apply(record_manifest(wanted, cluster.namespace))
+
+
+def record_manifest(record: Record, namespace: str) -> Manifest:
+    components = {name: vars(known) for name, known in record.components.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": RECORD, "namespace": namespace, "labels": MADE_BY},
+        "data": {
+            "settings.json": json.dumps(dict(record.settings), indent=1),
+            "components.json": json.dumps(components, indent=1),
+        },
+    }
+
+
+def platform_settings(lock: PlatformLock) -> dict[str, Any]:
+    """Pure: what `tasks.settings` must hold for a command line outside the cluster."""
+    return {
+        "platform": "cluster",
+        "store": f"s3://{lock.store.bucket}",
+        "s3_endpoint": lock.store.endpoint,
+        "artifacts": f"s3://{lock.store.bucket}/mlflow",
+        "platform_namespace": lock.namespaces.platform,
+        "training_namespace": lock.namespaces.training,
+        "serving_namespace": lock.namespaces.serving,
+        "model_server_image": lock.image("model-server"),
+    }
+
+
+def make_namespaces(cluster: Cluster, names: Namespaces) -> tuple[str, ...]:
+    """Create the three namespaces, or bring their labels to what they must be; the names of those written."""
+    written = []
+    for part, name in names.model_dump().items():
+        manifest = namespace_manifest(name, LEVELS[part])
+        there = (cluster.get(NAMESPACE, name) or {}).get("metadata", {}).get("labels", {})
+        if any(there.get(key) != value for key, value in manifest["metadata"]["labels"].items()):
+            cluster.apply(manifest)
+            written.append(name)
+    return tuple(written)
+
+
+def namespace_manifest(name: str, level: str) -> Manifest:
+    labels = {**MADE_BY, f"{PSS}/enforce": level, f"{PSS}/warn": "restricted", f"{PSS}/audit": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+class PrefectApi:
+    """The cluster's Prefect, reached through the Kubernetes API: opened when first asked for, once."""
+
+    def __init__(self, cluster: Cluster, lock: PlatformLock) -> None:
+        self._cluster, self._lock, self._open = cluster, lock, ExitStack()
+        self._url = ""
+
+    def __enter__(self) -> "PrefectApi":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @property
+    def url(self) -> str:
+        """Base URL of the API. What the server asks for is in this process's environment from now on."""
+        if not self._url:
+            secret = auth_string(self._cluster, self._lock)
+            self._open.enter_context(environment({"PREFECT_API_AUTH_STRING": secret}))
+            forward = forwarded(self._lock.namespaces.platform, "service/prefect", 4200)
+            self._url = f"{self._open.enter_context(forward)}/api"
+        return self._url
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with `variables`, and its settings read again."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        settings.cache_clear()

@@ -1,0 +1,228 @@
+"""infra/platform.yaml, the lock of the platform: its components in order, and every image by digest.
+
+`infra/images.local.yaml`, which `make images` writes, stands in for the lock's images with those built here.
+"""
+
+import json
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from tasks.errors import PlatformError
+from tasks.settings import ROOT
+
+LOCK = ROOT / "infra" / "platform.yaml"
+LOCAL_IMAGES = ROOT / "infra" / "images.local.yaml"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
+Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "seldon-core"]
+
+
+class Refused(PlatformError):
+    """The lock, or what overrides it, cannot be right. Refused before anything is written."""
+
+    exit_code = 2
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Namespaces(Part):
+    platform: Name
+    training: Name
+    serving: Name
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Namespaces":
+        if len({self.platform, self.training, self.serving}) < 3:
+            raise ValueError("the three namespaces must differ: their rights do")
+        return self
+
+
+class Store(Part):
+    """Where objects lie. `external`: an S3 whose keys the user put into the Secret slipway-s3-admin."""
+
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
+    region: str = "us-east-1"
+    external: bool = False
+
+
+class Postgres(Part):
+    """`external`: a server whose two URIs the user put into the Secret slipway-postgres."""
+
+    host: str
+    port: int = Field(default=5432, gt=0, lt=65536)
+    external: bool = False
+
+
+class Image(Part):
+    image: Repository
+    tag: str
+    digest: Digest | None = None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.image}@{self.digest}"
+
+
+class Component(Part):
+    """One line of the platform. With `chart` it is a Helm release of that name; without, a step of its own."""
+
+    name: Name
+    chart: str | None = None
+    namespace: Name | None = None
+    version: str = ""
+    licence: str = ""
+    images: tuple[str, ...] = ()
+    address: str = ""
+    verify: Check | None = None
+    pools: tuple[str, ...] = ()
+    installed: bool = True
+    """Whether bootstrap installs it, or only looks whether it is there and works."""
+
+
+class PlatformLock(Part):
+    namespaces: Namespaces
+    store: Store
+    postgres: Postgres
+    images: dict[str, Image]
+    components: tuple[Component, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PlatformLock":
+        names = [component.name for component in self.components]
+        for index, component in enumerate(self.components):
+            if component.name in names[:index]:
+                raise ValueError(f"components.{index}.name: {component.name!r} is the name of two components")
+            unknown = sorted(set(component.images) - set(self.images))
+            if unknown:
+                raise ValueError(
+                    f"components.{index}.images: found {', '.join(unknown)}; images has {', '.join(self.images)}"
+                )
+        return self
+
+    def component(self, name: str) -> Component:
+        return next(one for one in self.components if one.name == name)
+
+    def external(self, component: Component) -> bool:
+        """Whether the user brought it: then it is verified, not installed."""
+        brought = {"postgres": self.postgres.external, "object-store": self.store.external}
+        return not component.installed or brought.get(component.name, False)
+
+    def image(self, name: str) -> str:
+        return self.images[name].reference
+
+    def values(self) -> dict[str, Any]:
+        """What every chart is told."""
+        return {
+            "global": {
+                "images": {name: image.reference for name, image in self.images.items() if image.digest},
+                **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
+            }
+        }
+
+
+class LocalImages(Part):
+    images: dict[str, Image]
+
+
+def load_lock(lock: Path = LOCK, local: Path = LOCAL_IMAGES) -> PlatformLock:
+    """The lock, with the images of `local` if that file is there. Raises Refused."""
+    found = parse_lock(_read(lock), lock)
+    return with_images(found, parse_images(_read(local), local), local) if local.exists() else found
+
+
+def parse_lock(text: str, path: Path) -> PlatformLock:
+    """Pure: the lock that `text`, read from `path`, holds."""
+    return _parsed(PlatformLock, text, path)
+
+
+def parse_images(text: str, path: Path) -> dict[str, Image]:
+    return _parsed(LocalImages, text, path).images
+
+
+def with_images(lock: PlatformLock, images: dict[str, Image], path: Path) -> PlatformLock:
+    """`lock` with `images` in place of its own of the same names."""
+    unknown = sorted(set(images) - set(lock.images))
+    if unknown:
+        raise Refused(
+            f"{path}: images", f"unknown image {unknown[0]!r}", f"Allowed here: {', '.join(lock.images)}."
+        )
+    return lock.model_copy(update={"images": {**lock.images, **images}})
+
+
+def require_digests(lock: PlatformLock) -> None:
+    """Raise Refused naming the first image of an installed component that has no digest."""
+    for component in lock.components:
+        for name in () if lock.external(component) else component.images:
+            image = lock.images[name]
+            if image.digest is None:
+                raise Refused(
+                    f"{LOCK}: images.{name}.digest",
+                    f"{image.image}:{image.tag}, which {component.name} runs, has no digest",
+                    "Run `make images`, or set a digest.",
+                )
+
+
+Kind = typing.TypeVar("Kind", bound=Part)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(str(path), f"cannot be read ({error})", "Give a readable YAML file.") from error
+
+
+def _parsed(kind: type[Kind], text: str, path: Path) -> Kind:
+    try:
+        content = yaml.safe_load(text)
+        document = json.dumps(content, allow_nan=False)
+    except yaml.YAMLError as error:
+        raise Refused(str(path), f"is not YAML ({' '.join(str(error).split())})", "Correct it.") from error
+    except (TypeError, ValueError) as error:
+        raise Refused(str(path), str(error), "Use only what JSON can hold.") from error
+    try:
+        return kind.model_validate_json(document)
+    except ValidationError as error:
+        raise _refusal(kind, path, error) from None
+
+
+def _refusal(kind: type[Part], path: Path, error: ValidationError) -> Refused:
+    """The first problem: file, key, what was found, what is allowed; and how many more there are."""
+    problems = error.errors(include_url=False)
+    problems.sort(key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is also a missing one
+    first, more = problems[0], len(problems) - 1
+    key = ".".join(str(part) for part in first["loc"])
+    allowed = "Correct it."
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        observed = "is an unknown key"
+        allowed = f"Allowed here: {', '.join(fields_at(kind, first['loc'][:-1]))}."
+    elif first["type"] == "missing":
+        observed, allowed = "is missing", "Add it."
+    elif first["type"] == "value_error":
+        place, _, rest = message.partition(": ")
+        key, observed = (place, rest) if rest and " " not in place else (key, message)
+    else:
+        observed = f"found {first['input']!r}: {message}"
+    others = f" ({more} more problems in this file)" if more else ""
+    return Refused(f"{path}: {key}" if key else str(path), observed + others, allowed)
+
+
+def fields_at(kind: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Names of the keys that may stand at `location` in a document of `kind`."""
+    here: Any = kind
+    for part in location:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[str(part)].annotation
+        else:
+            here = [one for one in typing.get_args(here) if one is not type(None) and one is not Ellipsis][-1]
+    return sorted(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []

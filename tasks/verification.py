@@ -1,0 +1,247 @@
+"""Seeing that a component works by using it: `tasks/checks/` in a Job of the cluster, where its address is.
+
+Seldon Core is asked through the Kubernetes API itself: in a dry run its webhook must refuse a bad SeldonDeployment
+and let a good one pass.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.errors import PlatformError
+from tasks.kubernetes import JOB, POD, Cluster, Manifest, poll
+from tasks.platform_lock import PlatformLock
+from tasks.secrets import AUTH, MADE_BY, POSTGRES, PREFECT, S3_ADMIN
+
+PATIENCE = 300.0
+"""Seconds that a check may take: a node may have to fetch the image first."""
+ROLE = {"slipway.io/role": "verification"}
+"""The network policies know pods by it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A module of `tasks/checks/` with what its pod is told."""
+
+    module: str
+    values: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Variable -> Secret and key."""
+
+
+def verify(cluster: Cluster, lock: PlatformLock, name: str, pools: tuple[str, ...] = ()) -> str:
+    """What was done with the component that proves that it works. Raises PlatformError if it does not."""
+    if name == "seldon-core":
+        return verify_seldon(lock)
+    return run_check(cluster, lock, name, checks(lock, pools)[name])
+
+
+def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
+    """Pure: every check by the name that `verify` in the lock gives it."""
+    store = {"SLIPWAY_S3_ENDPOINT": lock.store.endpoint, "AWS_DEFAULT_REGION": lock.store.region}
+    keys = {key: (S3_ADMIN, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    space = lock.namespaces.platform
+    prefect = {"SLIPWAY_PREFECT_URL": f"http://prefect.{space}.svc:4200/api"}
+    auth = {"PREFECT_API_AUTH_STRING": (PREFECT, AUTH)}
+    uris = {"MLFLOW_URI": (POSTGRES, "mlflow-uri"), "PREFECT_URI": (POSTGRES, "prefect-uri")}
+    return {
+        "postgres": Check("postgres", {}, uris),
+        "object-store": Check("object_store", {**store, "BUCKET": lock.store.bucket}, keys),
+        "mlflow": Check("mlflow", {"SLIPWAY_MLFLOW_URL": f"http://mlflow.{space}.svc:5000"}),
+        "prefect": Check("prefect", prefect, auth),
+        "workers": Check("workers", {**prefect, "POOLS": ",".join(pools)}, auth),
+    }
+
+
+def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> str:
+    """Run the check's Job to its end and remove it; its last line. Raises PlatformError with its log."""
+    manifest = job(name, check, lock.image("flow"), cluster.namespace)
+    job_name = manifest["metadata"]["name"]
+    remove(cluster, job_name)
+    cluster.apply(manifest)
+    try:
+        ended = poll(lambda: end_of(cluster.get(JOB, job_name)), PATIENCE)
+        pods = cluster.list(POD, {"job-name": job_name})
+        log = cluster.logs(pods[-1]["metadata"]["name"], lines=40).strip() if pods else ""
+        if ended != "Complete":
+            observed = f"is not well: {log or trouble(pods) or 'its pod did not come'}"
+            raise PlatformError(
+                f"component {name}", observed, "Correct this, then run `slipway bootstrap` again."
+            )
+    finally:
+        cluster.delete(JOB, job_name)
+    return log.splitlines()[-1] if log else "its check ended well"
+
+
+def remove(cluster: Cluster, job_name: str) -> None:
+    """Take away what a killed bootstrap left: a Job cannot be changed."""
+    if cluster.delete(JOB, job_name):
+        poll(lambda: True if cluster.get(JOB, job_name) is None else None, 60)
+
+
+def end_of(found: Manifest | None) -> str | None:
+    """Pure: `Complete` or `Failed` once the Job has ended."""
+    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
+    ended = [each["type"] for each in conditions if each["status"] == "True"]
+    return next((each for each in ended if each in ("Complete", "Failed")), None)
+
+
+def trouble(pods: list[Manifest]) -> str:
+    """Pure: why pods are not ready, in the words of the kubelet and the scheduler."""
+    said = []
+    for pod in pods:
+        status = pod.get("status") or {}
+        for condition in status.get("conditions") or ():
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                said.append(f"{pod['metadata']['name']}: {condition.get('message', '')}")
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            state = container.get("state") or {}
+            about = state.get("waiting") or state.get("terminated")
+            if about and about.get("reason") not in ("PodInitializing", "ContainerCreating", "Completed"):
+                words = f"{about.get('reason', '')} {about.get('message', '')}".strip()
+                said.append(f"{pod['metadata']['name']}/{container['name']}: {words}")
+    return "; ".join(said)
+
+
+def watch(cluster: Cluster, release: str) -> Callable[[], str]:
+    """What is wrong with the pods of a release, now; with the log of one that crashes."""
+
+    def look() -> str:
+        pods = cluster.list(POD, {"app.kubernetes.io/instance": release})
+        said = trouble(pods)
+        for pod in pods:
+            for container in (pod.get("status") or {}).get("containerStatuses") or ():
+                if not container["ready"] and container["restartCount"]:
+                    said += f"\n{cluster.logs(pod['metadata']['name'], container['name'], lines=15)}"
+        return said
+
+    return look
+
+
+def job(name: str, check: Check, image: str, namespace: str) -> Manifest:
+    """Pure: the Job of one check."""
+    environment: list[dict[str, Any]] = [
+        {"name": key, "value": value} for key, value in {**BASE, **check.values}.items()
+    ]
+    environment += [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for variable, (secret, key) in check.secrets.items()
+    ]
+    container = {
+        "name": "check",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", f"tasks.checks.{check.module}"],
+        "env": environment,
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - of the pod's own
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    labels = {**MADE_BY, **ROLE}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"verify-{name}", "namespace": namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": int(PATIENCE),
+            "ttlSecondsAfterFinished": 600,
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+BASE = {
+    "SLIPWAY_PLATFORM": "cluster",
+    "SLIPWAY_HOME": "/tmp/slipway",  # noqa: S108
+    "PREFECT_HOME": "/tmp/prefect",  # noqa: S108
+    "HOME": "/tmp",  # noqa: S108
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def verify_seldon(lock: PlatformLock) -> str:
+    """The webhook refuses a SeldonDeployment without a graph, and lets a right one pass."""
+    about = f"Seldon Core {lock.component('seldon-core').version}"
+    good, bad = seldon_deployment(lock, 100), seldon_deployment(lock, 40, 40)
+    refused = dry_run(bad)
+    if refused is None:
+        raise PlatformError(
+            about,
+            "its webhook lets a SeldonDeployment pass whose traffic sums to 80",
+            "See whether the ValidatingWebhookConfiguration of Seldon Core is there.",
+        )
+    if "traffic" not in refused.lower():
+        raise PlatformError(about, f"its webhook does not work: {refused}", "See the operator's pods.")
+    passed = dry_run(good)
+    if passed is not None:
+        raise PlatformError(about, f"refuses a right SeldonDeployment: {passed}", "See the operator's log.")
+    return "its webhook refused a bad SeldonDeployment and let a good one pass"
+
+
+def dry_run(manifest: Manifest) -> str | None:
+    """What the API server says against `manifest`, without writing it; None if nothing."""
+    from lightkube import ApiError
+    from lightkube.generic_resource import create_namespaced_resource
+    from lightkube.types import PatchType
+
+    from tasks.preflight import api_client
+
+    group, version = manifest["apiVersion"].split("/")
+    kind = create_namespaced_resource(group, version, "SeldonDeployment", "seldondeployments")
+    metadata = manifest["metadata"]
+    try:
+        api_client().patch(
+            kind, metadata["name"], json.loads(json.dumps(manifest)), namespace=metadata["namespace"],
+            patch_type=PatchType.APPLY, force=True, dry_run=True,
+        )  # fmt: skip
+    except ApiError as error:
+        return str(error.status.message)
+    return None
+
+
+def seldon_deployment(lock: PlatformLock, *traffic: int) -> Manifest:
+    """Pure: a SeldonDeployment as releases make it, with a predictor for each share of `traffic`."""
+    name = "slipway-verification"
+    container = {"name": name, "image": lock.image("model-server")}
+    return {
+        "apiVersion": "machinelearning.seldon.io/v1",
+        "kind": "SeldonDeployment",
+        "metadata": {"name": name, "namespace": lock.namespaces.serving},
+        "spec": {
+            "protocol": "v2",
+            "predictors": [
+                {
+                    "name": f"v{number}",
+                    "replicas": 1,
+                    "traffic": share,
+                    "annotations": {"seldon.io/no-engine": "true"},
+                    "componentSpecs": [{"spec": {"containers": [container]}}],
+                    "graph": {
+                        "name": name,
+                        "implementation": "MLFLOW_SERVER",
+                        "modelUri": f"s3://{lock.store.bucket}/mlflow/none",
+                    },
+                }
+                for number, share in enumerate(traffic, 1)
+            ],
+        },
+    }

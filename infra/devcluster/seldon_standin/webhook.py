@@ -9,6 +9,7 @@ from socket import socket
 from typing import Any
 
 from .certificate import Certificate
+from .manifests import GROUP
 from .names import Manifest
 from .validation import problems
 
@@ -19,13 +20,14 @@ log = logging.getLogger("seldon-standin")
 def answered(review: Manifest) -> Manifest:
     """The review with its verdict. A refusal looks like one of the API server's own: 422, reason Invalid."""
     request = review["request"]
-    found = problems((request.get("object") or {}).get("spec") or {})
+    spec = (request.get("object") or {}).get("spec") or {}
+    found = problems(spec)
     response: Manifest = {"uid": request["uid"], "allowed": not found}
     if found:
         causes = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
         response["status"] = {
             "status": "Failure",
-            "message": f'SeldonDeployment.machinelearning.seldon.io "" is invalid: {causes}',
+            "message": f'SeldonDeployment.{GROUP} "{spec.get("name", "")}" is invalid: {causes}',
             "reason": "Invalid",
             "code": 422,
         }

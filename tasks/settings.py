@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Namespace of the served models, and of the pods that release them."""
     model_server_image: str = ""
     """The image that serves a model on a cluster, by digest."""
+    forwarded: bool = False
+    """Whether `prefect_url` is a forward that ends with this process (see `tasks/reach.py`)."""
     commit: str = ""
     """Git commit of the code in an image, where there is no checkout to ask."""
     prefect_auth: SecretStr = Field(default=SecretStr(""), validation_alias="PREFECT_API_AUTH_STRING")
@@ -60,6 +62,21 @@ class Settings(BaseSettings):
     """Base URL of the embedded model server's REST endpoint, e.g. `http://127.0.0.1:9000`."""
     serving_grpc: str = ""
     """host:port of the embedded model server's gRPC endpoint."""
+    pod_name: str = Field(default="", validation_alias="POD_NAME")
+    """Of a pod that runs a flow on a cluster: its name, namespace and address."""
+    pod_namespace: str = Field(default="", validation_alias="POD_NAMESPACE")
+    pod_ip: str = Field(default="", validation_alias="POD_IP")
+    region: str = Field(default="us-east-1", validation_alias="AWS_DEFAULT_REGION")
+    """Region of the object store."""
+    spark_image: str = ""
+    """The image of Spark's executors on a cluster: that of the flow's own pod."""
+    spark_executors: int = Field(default=2, ge=1)
+    spark_executor_cpu: str = "1"
+    """What an executor asks for, as Kubernetes writes it: `300m`, `2`."""
+    spark_executor_memory: str = "2Gi"
+    """What an executor asks for, and its limit: half for Java, half for Python."""
+    spark_timeout: float = Field(default=600.0, gt=0)
+    """Seconds that Spark waits for its first executor."""
     release_timeout: float = Field(default=120.0, gt=0)
     """Seconds a predictor may take to become ready."""
     lock_timeout: float = Field(default=900.0, ge=0)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from tasks import automations, deployments, helm, pools, verification
+from tasks import automations, deployments, helm, pods, pools, verification
 from tasks.kubernetes import Cluster
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
@@ -108,7 +108,7 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
     if action == "nothing":
         return chart.hash, "unchanged"
     say(component, "installing" if action == "install" else "upgrading")
-    helm.bring(chart, TIMEOUT, verification.watch(site.cluster, component.name))
+    helm.bring(chart, TIMEOUT, pods.watch(site.cluster, component.name))
     return chart.hash, "installed" if action == "install" else "upgraded"
 
 

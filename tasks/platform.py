@@ -5,17 +5,16 @@ bootstrap that was killed goes on from there; any command line with a kubeconfig
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.forwarding import forwarded
 from tasks.kubernetes import CONFIG_MAP, NAMESPACE, Cluster, Manifest
 from tasks.platform_lock import Namespaces, PlatformLock
+from tasks.reach import variables
 from tasks.secrets import MADE_BY, auth_string
-from tasks.settings import settings
 
 RECORD = "slipway-platform"
 PSS = "pod-security.kubernetes.io"
@@ -75,11 +74,15 @@ def record_manifest(record: Record, namespace: str) -> Manifest:
 
 
 def platform_settings(lock: PlatformLock) -> dict[str, Any]:
-    """Pure: what `tasks.settings` must hold for a command line outside the cluster."""
+    """Pure: what `tasks.settings` must hold for a command line outside the cluster.
+
+    The cluster's own addresses are not in it: outside they do not answer, and are forwarded instead.
+    """
+    own = {"s3_endpoint": lock.store.endpoint} if lock.store.external else {}
     return {
+        **own,
         "platform": "cluster",
         "store": f"s3://{lock.store.bucket}",
-        "s3_endpoint": lock.store.endpoint,
         "artifacts": f"s3://{lock.store.bucket}/mlflow",
         "platform_namespace": lock.namespaces.platform,
         "training_namespace": lock.namespaces.training,
@@ -123,24 +126,7 @@ class PrefectApi:
         """Base URL of the API. What the server asks for is in this process's environment from now on."""
         if not self._url:
             secret = auth_string(self._cluster, self._lock)
-            self._open.enter_context(environment({"PREFECT_API_AUTH_STRING": secret}))
+            self._open.enter_context(variables({"PREFECT_API_AUTH_STRING": secret}))
             forward = forwarded(self._lock.namespaces.platform, "service/prefect", 4200)
             self._url = f"{self._open.enter_context(forward)}/api"
         return self._url
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with `variables`, and its settings read again."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    settings.cache_clear()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        settings.cache_clear()

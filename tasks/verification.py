@@ -5,13 +5,13 @@ and let a good one pass.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import PlatformError
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, poll
 from tasks.platform_lock import PlatformLock
+from tasks.pods import trouble
 from tasks.secrets import AUTH, MADE_BY, POSTGRES, PREFECT, S3_ADMIN
 
 PATIENCE = 300.0
@@ -85,38 +85,6 @@ def end_of(found: Manifest | None) -> str | None:
     conditions = ((found or {}).get("status") or {}).get("conditions") or ()
     ended = [each["type"] for each in conditions if each["status"] == "True"]
     return next((each for each in ended if each in ("Complete", "Failed")), None)
-
-
-def trouble(pods: list[Manifest]) -> str:
-    """Pure: why pods are not ready, in the words of the kubelet and the scheduler."""
-    said = []
-    for pod in pods:
-        status = pod.get("status") or {}
-        for condition in status.get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                said.append(f"{pod['metadata']['name']}: {condition.get('message', '')}")
-        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-            state = container.get("state") or {}
-            about = state.get("waiting") or state.get("terminated")
-            if about and about.get("reason") not in ("PodInitializing", "ContainerCreating", "Completed"):
-                words = f"{about.get('reason', '')} {about.get('message', '')}".strip()
-                said.append(f"{pod['metadata']['name']}/{container['name']}: {words}")
-    return "; ".join(said)
-
-
-def watch(cluster: Cluster, release: str) -> Callable[[], str]:
-    """What is wrong with the pods of a release, now; with the log of one that crashes."""
-
-    def look() -> str:
-        pods = cluster.list(POD, {"app.kubernetes.io/instance": release})
-        said = trouble(pods)
-        for pod in pods:
-            for container in (pod.get("status") or {}).get("containerStatuses") or ():
-                if not container["ready"] and container["restartCount"]:
-                    said += f"\n{cluster.logs(pod['metadata']['name'], container['name'], lines=15)}"
-        return said
-
-    return look
 
 
 def job(name: str, check: Check, image: str, namespace: str) -> Manifest:

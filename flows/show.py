@@ -13,10 +13,12 @@ def show(result: Any, stream: Any) -> None:
     out = Console(file=stream, highlight=False)
     by_type: dict[str, Callable[[Console, Any], None]] = {
         "Status": _status,
+        "ClusterStatus": _cluster_status,
         "Stopped": _stopped,
         "Retrained": _retrain,
         "ReleaseResult": _release,
         "Models": _models,
+        "Bootstrapped": _bootstrapped,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
 
@@ -39,6 +41,22 @@ def _status(out: Console, status: Any) -> None:
         table.add_row(one.name, condition, str(one.pid or ""), one.url or "")
     out.print(table)
     _line(out, f"Logs and data: {status.home}", "dim")
+
+
+def _cluster_status(out: Console, status: Any) -> None:
+    if not status.parts:
+        _line(
+            out, f"Nothing of the platform is in namespace {status.namespace}. `slipway bootstrap` makes it."
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "name", "condition", "ready", "address in the cluster"):
+        table.add_column(heading)
+    colours = {"running": "green", "stopped": "dim", "not ready": "red"}
+    for one in status.parts:
+        condition = Text(one.condition, style=colours[one.condition])
+        table.add_row(one.kind, one.name, condition, one.ready, one.address or "")
+    out.print(table)
 
 
 def _stopped(out: Console, result: Any) -> None:
@@ -78,6 +96,18 @@ def _models(out: Console, found: Any) -> None:
         _line(out, "No model is live. `slipway retrain MODEL` makes one so.")
     for model in found.models:
         _line(out, str(model), "" if model.well else "red")
+
+
+def _bootstrapped(out: Console, result: Any) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("component", "", "version", "address", "verified by"):
+        table.add_column(heading)
+    for row in result.components:
+        cells = (row.component, row.did, row.version, row.address, row.verified_by)
+        table.add_row(*(Text(cell) for cell in cells))
+    out.print(table)
+    changed = f"Changed: {', '.join(result.changed)}." if result.changed else "Nothing had to be changed."
+    _line(out, f"{changed} Commands use this cluster now ({result.settings}).", "bold")
 
 
 def _curl(out: Console, curl: str) -> None:

@@ -41,7 +41,7 @@ def _ways(server: Server, found: Settings, opened: ExitStack) -> dict[str, str]:
 
     if server == "Prefect" and not found.prefect_url:
         auth = {} if found.prefect_auth.get_secret_value() else _prefect_auth(found)
-        return {"SLIPWAY_PREFECT_URL": f"{open_('prefect', 4200)}/api", **auth}
+        return {"SLIPWAY_PREFECT_URL": f"{open_('prefect', 4200)}/api", "SLIPWAY_FORWARDED": "1", **auth}
     if server == "MLflow" and not found.mlflow_url:
         return {"SLIPWAY_MLFLOW_URL": open_("mlflow", 5000)}
     if server == "store" and not found.s3_endpoint:

@@ -191,5 +191,11 @@ def outcome(client: "SyncPrefectClient", name: str, run: "FlowRun") -> Triggered
 
 
 def page(client: "SyncPrefectClient", run: "FlowRun") -> str:
-    """What a person opens to see the run."""
-    return f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run.id}"
+    """What a person opens to see the run; how, if it is reached by a forward that ends with this command."""
+    found = settings()
+    root = str(client.api_url).rstrip("/").removesuffix("/api")
+    path = f"/runs/flow-run/{run.id}"
+    if found.forwarded:
+        forward = f"kubectl -n {found.platform_namespace} port-forward service/prefect 4200"
+        return f"http://127.0.0.1:4200{path} while `{forward}` runs"
+    return f"{root}{path}"

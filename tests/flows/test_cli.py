@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from flows import cli
+from flows import cli, cli_models
 from flows.console import plain
 from flows.progress import line_of, step_name
 from tasks.errors import ServingError, SpecError
@@ -43,7 +43,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_the_engines_of_the_command_line_are_those_of_the_spec() -> None:
-    assert get_args(cli.Engine) == get_args(Engine)
+    assert get_args(cli_models.Engine) == get_args(Engine)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,12 @@ def test_bad_usage_and_bad_specs_end_with_2(
 
 
 def test_a_source_is_a_name_and_a_place() -> None:
-    assert cli.named_uri("iris=s3://bucket/iris.parquet?a=b") == ("iris", "s3://bucket/iris.parquet?a=b")
+    assert cli_models.named_uri("iris=s3://bucket/iris.parquet?a=b") == (
+        "iris",
+        "s3://bucket/iris.parquet?a=b",
+    )
     with pytest.raises(SpecError, match="is not NAME=URI"):
-        cli.named_uri("=s3://bucket")
+        cli_models.named_uri("=s3://bucket")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tasks.releasing import ReleaseResult
 from tasks.serving import serving
 from tasks.settings import settings
 from tasks.spec import load_spec
+from tasks.spec_schema import ServingSpec
 from tasks.tracking import Version
 from tasks.undo import or_as_before
 
@@ -49,7 +50,7 @@ def release(
         chosen = releasing.select_version(spec.name, version, force, reason)
         if not by_person:
             releasing.check_incumbent(chosen, serving())
-        result = bring_live(chosen, spec.serving.latency_ms)
+        result = bring_live(chosen, spec.serving)
         if by_person:
             releasing.end_hold(chosen)
     handover.keep("release", result)
@@ -74,10 +75,10 @@ def release_registered(model: str, number: int) -> ReleaseResult:
     return cast(ReleaseResult, ended.result)
 
 
-def bring_live(version: Version, latency_ms: float) -> ReleaseResult:
+def bring_live(version: Version, needs: ServingSpec) -> ReleaseResult:
     """The steps that `release` and `rollback` share. The caller holds the model's lock."""
     server = serving()
-    ongoing = prepare_release(version, latency_ms, server)
+    ongoing = prepare_release(version, needs, server)
     with or_as_before(ongoing, server):
         if ongoing.plan.moves_traffic:
             prove_candidate(ongoing, server)

@@ -28,7 +28,7 @@ def rollback(model: str, reason: str) -> ReleaseResult:
         move = rolling_back.decide_rollback(spec.name, server)
         before = rolling_back.version_before(spec.name, move.to)
         with rolling_back.marked(spec.name, move, reason) as hold:
-            result = bring_live(before, spec.serving.latency_ms)
+            result = bring_live(before, spec.serving)
     result = result.model_copy(
         update={"outcome": "rolled back", "note": f"{result.note} On hold: {hold}".strip()}
     )

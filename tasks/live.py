@@ -24,6 +24,8 @@ class Live(BaseModel):
     previous: int | None
     stored_digest: str | None
     """Digest of the answering version's artifacts as they lie in the store now."""
+    image: str | None
+    """Digest of the image whose server answers; None where servers are no containers."""
     gate: str
     """"promote", "forced: <reason>", or what is wrong with the gate record of the answering version."""
     hold: str | None
@@ -73,11 +75,15 @@ def inspect(model: str, server: Serving) -> Live:
         champion=facts.champion,
         previous=facts.previous,
         stored_digest=stored,
+        image=server.image(model),
         gate=gate,
         hold=hold,
         rest_url=endpoint.infer_url,
         grpc_url=endpoint.grpc,
-        disagreements=tuple(disagreements(model, facts, version, stored, gate, left)),
+        disagreements=(
+            *disagreements(model, facts, version, stored, gate, left),
+            *server.findings(model),
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from tasks.golden import Golden, read_golden
 from tasks.serving import Predictor, Served, Serving
 from tasks.settings import settings
 from tasks.smoke import SmokeTest, curl_line, smoke_test, wait_for_only
+from tasks.spec_schema import ServingSpec
 from tasks.tracking import Version
 
 FORCED = "slipway.forced"
@@ -153,7 +154,7 @@ class Release:
     version: Version
     predictor: Predictor
     golden: Golden
-    latency_ms: float
+    needs: ServingSpec
     plan: Plan
     facts: Facts
 
@@ -162,7 +163,7 @@ class Release:
         return self.version.model
 
 
-def prepare_release(version: Version, latency_ms: float, server: Serving) -> Release:
+def prepare_release(version: Version, needs: ServingSpec, server: Serving) -> Release:
     """Check the artifacts of `version` before anything loads them, and plan.
 
     RegistryError if they are not what was registered, not a model we would load, or have no golden rows.
@@ -185,7 +186,7 @@ def prepare_release(version: Version, latency_ms: float, server: Serving) -> Rel
         version=version,
         predictor=predictor,
         golden=read_golden(folder, version.name),
-        latency_ms=latency_ms,
+        needs=needs,
         plan=plan(predictor.served, facts),
         facts=facts,
     )
@@ -205,10 +206,10 @@ def look(model: str, server: Serving) -> Facts:
 def prove_candidate(release: Release, server: Serving) -> SmokeTest:
     """Start the version beside what is live and smoke-test it at its own address. Touches no traffic."""
     kill_here("before candidate")
-    server.start_candidate(release.model, release.predictor)
+    server.start_candidate(release.model, release.predictor, release.needs)
     kill_here("candidate started")
     endpoint = server.candidate(release.model, release.version.number)
-    return smoke_test(endpoint, release.golden, release.predictor.served, release.latency_ms)
+    return smoke_test(endpoint, release.golden, release.predictor.served, release.needs.latency_ms)
 
 
 def move_traffic(release: Release, server: Serving) -> None:
@@ -220,7 +221,7 @@ def prove_live(release: Release, server: Serving) -> SmokeTest:
     """Smoke-test the stable address, once only the released version answers there."""
     endpoint, served = server.stable(release.model), release.predictor.served
     wait_for_only(endpoint, release.golden, served, settings().release_timeout)
-    return smoke_test(endpoint, release.golden, served, release.latency_ms)
+    return smoke_test(endpoint, release.golden, served, release.needs.latency_ms)
 
 
 def move_aliases(release: Release) -> None:

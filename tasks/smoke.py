@@ -99,20 +99,29 @@ def wait_for_only(endpoint: Endpoint, golden: Golden, served: Served, timeout: f
     """
     deadline = time.monotonic() + timeout
     row = golden.only(0)
-    with Client(endpoint) as client:
-        in_a_row = 0
-        while in_a_row < IN_A_ROW:
-            answers = [client.ask(protocol, row) for protocol in PROTOCOLS]
-            others = [answer for answer in answers if answer.served != served]
-            in_a_row = 0 if others else in_a_row + 1
-            if others and time.monotonic() > deadline:
+    while True:
+        with Client(endpoint) as client:
+            other = first_other(client, row, served)
+            if other is None:
+                return
+            if time.monotonic() > deadline:
                 raise ServingError(
-                    client.place(others[0].protocol),
-                    f"{others[0].served} still answers {timeout:g} s after traffic moved to {served}",
+                    client.place(other.protocol),
+                    f"{other.served} still answers {timeout:g} s after traffic moved to {served}",
                     "See the server's log, and `slipway live`.",
                 )
-            if others:
-                time.sleep(0.05)
+        # A connection may stay with the server that took it: the next round opens new ones.
+        time.sleep(0.05)
+
+
+def first_other(client: Client, row: Golden, served: Served) -> Answer | None:
+    """The first of IN_A_ROW answers over each protocol that is not by `served`, or None."""
+    for _ in range(IN_A_ROW):
+        for protocol in PROTOCOLS:
+            answer = client.ask(protocol, row)
+            if answer.served != served:
+                return answer
+    return None
 
 
 def curl_line(endpoint: Endpoint, golden: Golden) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PrivateAttr,
     StringConstraints,
@@ -133,10 +134,23 @@ class GateSpec(Strict):
         return metric
 
 
+def _written_as_number(value: object) -> object:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class ServingSpec(Strict):
-    """What the released server must keep: `latency_ms` is the highest accepted median of one row."""
+    """What the released server must keep: `latency_ms` is the highest accepted median of one row.
+
+    On a cluster `replicas` servers run, each sure of `cpu` cores (it may use more where the node has some) and
+    of `memory` (above which it is killed).
+    """
 
     latency_ms: Annotated[float, Field(gt=0)] = 100.0
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    cpu: Annotated[
+        str, BeforeValidator(_written_as_number), StringConstraints(pattern=r"^\d+(\.\d+)?$|^[1-9]\d*m$")
+    ] = "200m"
+    memory: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(Mi|Gi|M|G)$")] = "512Mi"
 
 
 class ModelSpec(Strict):

@@ -19,7 +19,7 @@ def or_as_before(release: Release, server: Serving) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        log = server.log_tail()
+        log = server.log_tail(release.model, release.version.number)
         try:
             put_back(release, server)
         except Exception as second:  # noqa: BLE001 - whatever it is, a person must hear of both

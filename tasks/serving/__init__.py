@@ -1,10 +1,12 @@
 """What a release needs of a server, whichever it is: `local.py` here, `seldon.py` on a cluster."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tasks.errors import PlatformError
 from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from tasks.spec_schema import ServingSpec
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Serving(Protocol):
     Every method may be repeated: a release that was killed calls them again.
     """
 
-    def start_candidate(self, model: str, predictor: Predictor) -> None:
+    def start_candidate(self, model: str, predictor: Predictor, needs: "ServingSpec") -> None:
         """Start `predictor` beside what is live, without traffic, and return when it is ready."""
 
     def candidate(self, model: str, number: int) -> Endpoint:
@@ -75,8 +77,14 @@ class Serving(Protocol):
     def models(self) -> list[str]:
         """Names of the models that the server was told to serve."""
 
-    def log_tail(self, lines: int = 30) -> str:
-        """The end of the server's log, for error messages."""
+    def log_tail(self, model: str, number: int, lines: int = 30) -> str:
+        """The end of the log of the server that serves version `number`, for error messages."""
+
+    def findings(self, model: str) -> list[str]:
+        """What the server itself knows that does not fit together, each with the next step."""
+
+    def image(self, model: str) -> str | None:
+        """Digest of the image that answers at the stable address; None if none is, or no image."""
 
 
 def serving() -> Serving:
@@ -85,8 +93,6 @@ def serving() -> Serving:
         from tasks.serving.local import LocalServing
 
         return LocalServing.of(settings())
-    raise PlatformError(
-        f"serving on platform {settings().platform!r}",
-        "is not known to this version of Slipway",
-        "Set SLIPWAY_PLATFORM=embedded.",
-    )
+    from tasks.serving.seldon import SeldonServing
+
+    return SeldonServing.of(settings())

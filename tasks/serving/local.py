@@ -21,6 +21,7 @@ import httpx
 from tasks.errors import PlatformError, ServingError
 from tasks.serving import Endpoint, Predictor, Served
 from tasks.settings import Settings
+from tasks.spec_schema import ServingSpec
 from tasks.tls import tls
 
 RUNTIME = "slipway_model_server.runtime.Runtime"
@@ -50,7 +51,7 @@ class LocalServing:
             timeout=settings.release_timeout,
         )
 
-    def start_candidate(self, model: str, predictor: Predictor) -> None:
+    def start_candidate(self, model: str, predictor: Predictor, needs: ServingSpec) -> None:
         name = candidate_name(model, predictor.number)
         self._write(name, predictor)
         self._load(name, predictor)
@@ -121,12 +122,18 @@ class LocalServing:
                 failed[name] = f"{error.obj}: {error.observed}"
         return failed
 
-    def log_tail(self, lines: int = 30) -> str:
+    def log_tail(self, model: str, number: int, lines: int = 30) -> str:
         try:
             with self.log.open(encoding="utf-8", errors="replace") as log:
                 return "".join(deque(log, maxlen=lines))
         except FileNotFoundError:
             return f"(no log at {self.log})"
+
+    def findings(self, model: str) -> list[str]:
+        return []
+
+    def image(self, model: str) -> str | None:
+        return None
 
     def _folders(self) -> list[str]:
         return sorted(path.parent.name for path in self.repository.glob(f"*/{SETTINGS_FILE}"))

@@ -17,6 +17,7 @@ def measure() -> dict[str, Any]:
     """
     from flows.release import release
     from tasks.serving import Predictor, serving
+    from tasks.spec_schema import ServingSpec
     from tests.release.model import publish, write_spec
 
     with tempfile.TemporaryDirectory() as folder:
@@ -29,7 +30,7 @@ def measure() -> dict[str, Any]:
     predictor = Predictor(versions[0].number, versions[0].digest or "", versions[0].uri)
     loads = []
     for _ in range(TURNS):
-        loads.append(seconds(lambda: server.start_candidate(name, predictor)))
+        loads.append(seconds(lambda: server.start_candidate(name, predictor, ServingSpec())))
         server.retire_candidates(name)
     whole, load = statistics.median(taken), statistics.median(loads)
     return {

@@ -5,6 +5,7 @@ from tasks import artifacts
 from tasks.serving import Predictor, serving
 from tasks.serving.local import LocalServing, model_settings, parse_settings
 from tasks.settings import settings
+from tasks.spec_schema import ServingSpec
 from tests.release.model import go_live, name_of, publish
 
 
@@ -41,7 +42,7 @@ def test_candidates_of_one_model_are_not_those_of_another(home, specs) -> None: 
     server, path, other = serving(), specs("one"), specs("one")
     version, others = publish(path), publish(other)
     for each in (version, others):
-        server.start_candidate(each.model, Predictor(each.number, each.digest or "", each.uri))
+        server.start_candidate(each.model, Predictor(each.number, each.digest or "", each.uri), ServingSpec())
 
     server.retire_candidates(name_of(path))
 

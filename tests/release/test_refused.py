@@ -11,6 +11,7 @@ from flows.release import release
 from tasks import artifacts
 from tasks.errors import RegistryError, ServingError
 from tasks.serving import Predictor, serving
+from tasks.spec_schema import ServingSpec
 from tests.release.model import go_live, name_of, publish, state_of
 
 
@@ -64,7 +65,9 @@ def test_the_server_checks_the_digest_again(live: str) -> None:
     path.write_bytes(path.read_bytes() + b"x")
 
     with pytest.raises(ServingError, match=r"the server answered 422 .*the files have changed"):
-        serving().start_candidate(version.model, Predictor(2, version.digest or "", version.uri))
+        serving().start_candidate(
+            version.model, Predictor(2, version.digest or "", version.uri), ServingSpec()
+        )
 
     serving().retire_candidates(version.model)
     assert state_of(live).predictors == (version.model,)

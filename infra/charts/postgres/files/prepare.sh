@@ -13,6 +13,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     mv "$PGDATA.new" "$PGDATA"
 fi
 
+chmod 700 "$PGDATA" # a volume whose files were given to a group
+
 # Reachable from this container only. What fails is not written to the log: it may hold a password.
 pg_ctl start --wait --timeout=600 --silent --options="-c listen_addresses='' -c hba_file=/etc/slipway/pg_hba.conf \
     -c unix_socket_directories=/var/run/postgresql -c log_min_error_statement=panic"

@@ -2,10 +2,10 @@
 MODEL ?= flight-delays
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help install run down test lint bench
+.PHONY: help install run down test lint bench cluster cluster-down
 
 help: ## Show what can be made
-	awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.slipway-lock images/model-server/.venv/.slipway-lock ## Install both locked environments, if they changed
 
@@ -25,6 +25,12 @@ test: install ## Run every test that needs no cluster
 	failed=0; .venv/bin/python -m pytest tests/release tests/retrain || failed=$$?; \
 	wait $$other && other=0 || other=$$?; cat "$$log"; \
 	exit $$((failed + other))
+
+cluster: install ## Start a Kubernetes of one node on this machine (root, Go), and load the images that pods start from
+	.venv/bin/python -m infra.devcluster up
+
+cluster-down: ## Take that Kubernetes away: processes, mounts, interfaces, rules, data
+	if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.devcluster down; else echo "Nothing is installed, so nothing runs."; fi
 
 lint: install ## Check style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

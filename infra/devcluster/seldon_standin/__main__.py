@@ -5,6 +5,7 @@ Says one line on standard output once SeldonDeployments can be applied; its log 
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -53,11 +54,19 @@ def install_patiently(chosen: argparse.Namespace, authority: bytes, stop: thread
             stop.wait(1.0)
 
 
+def end_loudly(happened: threading.ExceptHookArgs) -> None:
+    """A thread that nobody expected to end takes the process with it: half an operator is none."""
+    log.critical("unexpected error; ending", exc_info=happened.exc_value)
+    logging.shutdown()
+    os._exit(1)
+
+
 def main() -> None:
     chosen = arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     stop = threading.Event()
+    threading.excepthook = end_loudly
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("a stand-in for Seldon Core's operator: it has no executor, no routing and no explainers")

@@ -106,7 +106,7 @@ class Controller:
                     resource, namespace="*", resource_version=listed.resourceVersion, server_timeout=300
                 ):
                     self._notice(item)
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, ValueError) as error:  # ValueError: an answer cut short
                 if reachable:
                     log.warning("watch of %s interrupted (%s); going on", resource.__name__, error)
                 reachable = isinstance(error, ApiError) and error.status.code == 410
@@ -128,7 +128,7 @@ class Controller:
             try:
                 wait = self._round(client, key, memory)
                 memory.failures = 0
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, ValueError) as error:
                 memory.failures += 1
                 wait = min(LONGEST_WAIT, 0.25 * 2**memory.failures)
                 log.warning("%s/%s: %s; again in %g s", *key, error, wait)
@@ -147,12 +147,11 @@ class Controller:
         try:
             after = _settle(client, resource, components(resource))
         except Unsupported as refusal:
-            log.warning("%s/%s: %s", *key, refusal)
-            _write(client, resource, failed(before, str(refusal)))
+            _fail(client, resource, str(refusal))
             return None
         except ApiError as error:
             if error.status.code != CONFLICT:
-                _write(client, resource, failed(before, str(error)))
+                _fail(client, resource, str(error))
             raise
         hold = self.status_lag - (monotonic() - memory.first_seen)
         if hold > 0 and before.get("state"):
@@ -160,6 +159,15 @@ class Controller:
             return hold
         _write(client, resource, after)
         return None
+
+
+def _fail(client: Client, resource: Manifest, reason: str) -> None:
+    """Says once, in status, log and an event, why this SeldonDeployment cannot be served."""
+    after = failed(resource.get("status") or {}, reason)
+    if after != resource.get("status"):
+        log.warning("%s/%s: %s", resource["metadata"]["namespace"], resource["metadata"]["name"], reason)
+        _write(client, resource, after)
+        _tell(client, resource, "InternalError", reason, kind="Warning")
 
 
 def _settle(client: Client, resource: Manifest, wanted: Components) -> Manifest:
@@ -234,7 +242,7 @@ def _write(client: Client, resource: Manifest, status: Manifest) -> None:
             raise
 
 
-def _tell(client: Client, resource: Manifest, reason: str, message: str) -> None:
+def _tell(client: Client, resource: Manifest, reason: str, message: str, kind: str = "Normal") -> None:
     """An event on the SeldonDeployment."""
     metadata = resource["metadata"]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -249,7 +257,7 @@ def _tell(client: Client, resource: Manifest, reason: str, message: str) -> None
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],
         },
-        "type": "Normal",
+        "type": kind,
         "reason": reason,
         "message": message,
         "source": {"component": "seldon-standin"},

@@ -37,6 +37,13 @@ class Components:
 
 def components(resource: Manifest) -> Components:
     """Everything that a SeldonDeployment (as stored) asks for."""
+    try:
+        return _components(resource)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unsupported(f"the stand-in operator cannot read this SeldonDeployment: {error!r}") from error
+
+
+def _components(resource: Manifest) -> Components:
     spec = defaulted(resource["spec"])
     name = resource["metadata"]["name"]
     deployments: list[Manifest] = []

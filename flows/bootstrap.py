@@ -1,6 +1,7 @@
 """A cluster with Seldon Core -> the platform: every component of infra/platform.yaml, verified by using it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -44,13 +45,13 @@ class Bootstrapped:
 
 
 @flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False)
-def bootstrap(verify_all: bool = False) -> Bootstrapped:
-    """Bring the cluster of the kubeconfig to what infra/platform.yaml says; a no-op where it is so already.
+def bootstrap(file: Path = platform_lock.LOCK, verify_all: bool = False) -> Bootstrapped:
+    """Bring the cluster of the kubeconfig to what `file` says; a no-op where it is so already.
 
     Killed at any point and run again, it goes on. `verify_all`: also what did not change is verified anew.
     Raises PlatformError naming the component, what was seen of it, and the next step.
     """
-    lock = load_lock()
+    lock = load_lock(file)
     cluster = preflight(lock)
     make_namespaces(cluster, lock.namespaces)
     make_secrets(cluster, lock)

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 Json = Annotated[
     bool, Parameter(name="--json", negative="", help="Print one JSON document, and nothing else.")
 ]
+Lock = Annotated[Path | None, Parameter(help="A platform file of your own, instead of infra/platform.yaml.")]
 Flag = Annotated[bool, Parameter(negative="")]
 
 
-def bootstrap(*, verify: Flag = False, json: Json = False) -> Any:
+def bootstrap(*, lock: Lock = None, verify: Flag = False, json: Json = False) -> Any:
     """Bring the cluster of the kubeconfig to the platform of infra/platform.yaml; only what differs is touched.
 
     Parameters
@@ -24,14 +25,14 @@ def bootstrap(*, verify: Flag = False, json: Json = False) -> Any:
     verify
         Use every component to see that it works, also those that did not change.
     """
-    home = _alone()
+    _alone()
     from flows.bootstrap import bootstrap as flow
+    from tasks.platform_lock import LOCK
 
-    console.say(f"bootstrap; history and commands' settings are kept under {home}")
-    return flow(verify_all=verify)
+    return flow(lock or LOCK, verify_all=verify)
 
 
-def teardown(*, delete_data: Flag = False, json: Json = False) -> Any:
+def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False) -> Any:
     """Remove the platform and every released model from the cluster; data volumes stay.
 
     Parameters
@@ -41,8 +42,9 @@ def teardown(*, delete_data: Flag = False, json: Json = False) -> Any:
     """
     home = _alone()
     from flows.teardown import teardown as flow
+    from tasks.platform_lock import LOCK
 
-    removed: TornDown = flow(delete_data=delete_data)
+    removed: TornDown = flow(lock or LOCK, delete_data=delete_data)
     _forget(home)
     return removed
 

@@ -1,6 +1,7 @@
 """The platform -> a cluster as it was before bootstrap. Data volumes are kept unless asked otherwise."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from prefect import flow
 
@@ -26,9 +27,9 @@ class TornDown:
 
 
 @flow(name="teardown", flow_run_name="teardown", persist_result=False)
-def teardown(delete_data: bool = False) -> TornDown:
+def teardown(file: Path = platform_lock.LOCK, delete_data: bool = False) -> TornDown:
     """Remove what bootstrap made. The next bootstrap finds the kept volumes again, with every run and model."""
-    lock = load_lock()
+    lock = load_lock(file)
     cluster = connect(lock)
     return TornDown(
         remove_models(cluster, lock),

@@ -1,8 +1,8 @@
 """Runs whose pod never starts: their image cannot be pulled, or no node has room for them.
 
-Prefect would leave such a run Pending for ever. A process of the cluster (`python -m tasks.pending`, with the
-rights of a worker) looks every few seconds; after the time that the Job's annotation allows, the run becomes Crashed
-with the pod's reason, and the Job is deleted. It keeps nothing: killed and started again, it goes on from what it sees.
+Prefect would leave such a run Pending for ever. A process of the cluster (`python -m tasks.pending`) with a
+worker's rights looks every few seconds. After the time that the Job's annotation allows, the run becomes Crashed
+with the pod's reason, and the Job is deleted. It keeps nothing: killed, it goes on from what it sees.
 """
 
 import os

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks import artifacts, evidence, gate, split, tracking
 from tasks.evidence import Predictions
-from tasks.serving import serving
+from tasks.serving.asked import answering
 from tasks.spec import ModelSpec
 from tasks.training import target_of
 
@@ -81,9 +81,9 @@ def incumbent(model: str) -> tracking.Version | None:
 
     The two differ after a release that was killed between moving traffic and moving the aliases.
     """
-    answering = serving().answering(model)
-    if answering is not None:
-        return tracking.get_version(model, answering.number)
+    found = answering(model)
+    if found is not None:
+        return tracking.get_version(model, found.number)
     return tracking.alias(model, "champion")
 
 

@@ -45,13 +45,13 @@ class RetrainResult(BaseModel):
 def stands(result: RetrainResult) -> bool:
     """Whether what a completed run left is still there: its version registered, and some version answering."""
     from tasks import tracking
-    from tasks.serving import serving
+    from tasks.serving.asked import answering
 
     if result.version is None:
         return True
     if not tracking.is_registered(result.model, result.version):
         return False
-    return result.outcome == "held" or serving().answering(result.model) is not None
+    return result.outcome == "held" or answering(result.model) is not None
 
 
 def retrain_result(report: RunReport, run_key: str, release: ReleaseResult | None) -> RetrainResult:

@@ -8,6 +8,7 @@ from flows.trigger import trigger
 from tasks.compute import choose, entries
 from tasks.errors import PlatformError, SpecError
 from tasks.reach import reached
+from tasks.releasing import check_force
 from tasks.spec import Engine, ModelSpec, load_spec
 
 
@@ -21,6 +22,7 @@ def retrain(model: str, engine: Engine | None, force: bool) -> console.Retrained
 
 def release(model: str, version: int | None, force: bool, reason: str) -> Any:
     spec = deployed_spec(model)
+    check_force(version, force, reason)
     return followed("release", spec.name, version=version, force=force or None, reason=reason or None)
 
 

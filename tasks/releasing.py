@@ -112,13 +112,18 @@ def has_record(version: Version) -> bool:
     return True
 
 
+def check_force(number: int | None, force: bool, reason: str) -> None:
+    """SpecError if a person forces a release without saying which and why."""
+    if force and (number is None or not reason.strip()):
+        raise SpecError("--force", "needs a version and a reason", "Give --version N and --reason TEXT.")
+
+
 def select_version(model: str, number: int | None, force: bool, reason: str) -> Version:
     """The version to release: `number`, or else the newest that may be.
 
     RegistryError if its gate record is missing or does not match, unless `force` with a `reason`.
     """
-    if force and (number is None or not reason.strip()):
-        raise SpecError("--force", "needs a version and a reason", "Give --version N and --reason TEXT.")
+    check_force(number, force, reason)
     if number is None:
         return choose(model, tracking.versions(model), has_record)
     version = tracking.get_version(model, number)

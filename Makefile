@@ -2,7 +2,7 @@
 MODEL ?= flight-delays
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help install run down test lint bench cluster cluster-down
+.PHONY: help install run down images test lint bench cluster cluster-down
 
 help: ## Show what can be made
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: install ## Start the platform and retrain MODEL (flight-delays), with what 
 
 down: ## Stop the platform; data and models stay
 	if [ -x .venv/bin/slipway ]; then .venv/bin/slipway down; else echo "Nothing is installed, so nothing runs."; fi
+
+images: install ## Build the images that changed; load them into the cluster of `make cluster`, or push to REGISTRY
+	.venv/bin/python -m infra.images
 
 test: install ## Run every test that needs no cluster
 	# Two lanes at once, one a core: those that share a platform wait for servers half of the time.

@@ -1,0 +1,72 @@
+"""Where built images go: a registry, the development cluster, or nowhere yet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from infra.images.builders import Builder
+from infra.images.lockfile import Built
+
+LOCAL = "docker.io/slipway"
+"""Repository of images that no registry has: nodes have them loaded."""
+
+
+class Destination(Protocol):
+    repository: str
+    told: str
+
+    def bring(self, image: Built, archive: Path) -> Built:
+        """Bring the image of the archive there, if it is not; returns it with the digest it has there."""
+
+
+class Registry:
+    """A registry that REGISTRY names. What was pushed once, as `known` tells, is there."""
+
+    def __init__(self, repository: str, known: Mapping[str, Built], builder: Callable[[], Builder]) -> None:
+        self.repository = repository.rstrip("/")
+        self.told = f"pushed to {self.repository}"
+        self._pushed = {(one.image, one.tag): one for one in known.values()}
+        self._builder = builder
+
+    def bring(self, image: Built, archive: Path) -> Built:
+        pushed = self._pushed.get((image.image, image.tag))
+        if pushed is not None:
+            return pushed
+        name = f"{image.image}:{image.tag}"
+        if not self._builder().has(name):
+            self._builder().load(archive, name)
+        return replace(image, digest=self._builder().push(name, name))
+
+
+class DevelopmentCluster:
+    """The cluster of `make cluster`, whose node takes archives."""
+
+    repository = LOCAL
+    told = "loaded into the development cluster"
+
+    def bring(self, image: Built, archive: Path) -> Built:
+        from infra import devcluster
+
+        reference = devcluster.load(archive, f"{image.image}:{image.tag}")
+        return replace(image, digest=reference.partition("@")[2])
+
+
+class Nowhere:
+    """Built and kept; the way to a cluster is the user's to choose."""
+
+    repository = LOCAL
+    told = (
+        "built; set REGISTRY to push it, or start a development cluster (`make cluster`) and run this again"
+    )
+
+    def bring(self, image: Built, archive: Path) -> Built:
+        return image
+
+
+def choose(registry: str, known: Mapping[str, Built], builder: Callable[[], Builder]) -> Destination:
+    from infra.devcluster.layout import CONTAINERD_SOCKET
+
+    if registry:
+        return Registry(registry, known, builder)
+    return DevelopmentCluster() if CONTAINERD_SOCKET.exists() else Nowhere()

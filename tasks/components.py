@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from tasks import automations, deployments, helm, pods, pools, verification
+from tasks import automations, deployments, drift, helm, pods, pools, verification
 from tasks.kubernetes import Cluster
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
@@ -41,6 +41,8 @@ class Site:
     cluster: Cluster
     lock: PlatformLock
     charts: Mapping[str, helm.Chart]
+    drifted: Mapping[str, tuple[str, ...]]
+    """By chart, what somebody changed by hand since."""
     releases: Mapping[str, helm.Release]
     record: Record
     verify_all: bool
@@ -53,14 +55,10 @@ def survey(cluster: Cluster, lock: PlatformLock, verify_all: bool) -> Site:
     """Render every chart, and read what is there. Writes nothing."""
     wanted = [(one.name, one.chart) for one in lock.components if one.chart and not lock.external(one)]
     charts = helm.render_all(wanted, lock.namespaces.platform, lock.values())
-    return Site(
-        cluster,
-        lock,
-        {chart.name: chart for chart in charts},
-        helm.releases(cluster),
-        read_record(cluster),
-        verify_all,
-    )
+    releases = helm.releases(cluster)
+    stand = [chart for chart in charts if helm.action(releases.get(chart.name), chart) == "nothing"]
+    by_name = {chart.name: chart for chart in charts}
+    return Site(cluster, lock, by_name, drift.drifted(stand), releases, read_record(cluster), verify_all)
 
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
@@ -104,7 +102,10 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
     if release is not None and release.pending:
         say(component, f"revision {release.revision} was left {release.status} by a killed helm: unlocked")
         helm.unlock(site.cluster, release)
-    action = helm.action(release, chart)
+    by_hand = site.drifted.get(component.name, ())
+    if by_hand:
+        say(component, f"changed by hand: {', '.join(by_hand)}")
+    action = helm.action(release, chart, bool(by_hand))
     if action == "nothing":
         return chart.hash, "unchanged"
     say(component, "installing" if action == "install" else "upgrading")

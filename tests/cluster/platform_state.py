@@ -1,0 +1,44 @@
+"""What is in the namespaces of a platform, so that a test can say that nothing was written."""
+
+import json
+from typing import Any
+
+from tests.cluster.outside import Outside
+
+KINDS = (
+    "deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,"
+    "networkpolicies,jobs,persistentvolumeclaims"
+)
+BY_GENERATION = ("Deployment", "StatefulSet", "Job")
+"""Their resourceVersion also changes with their status."""
+
+
+def written(place: Outside, *namespaces: str) -> dict[str, str]:
+    """A version of every object that bootstrap may write, by kind, namespace and name; Helm revisions too."""
+    found = {f"Namespace {name}": version(one(place, "namespace", name)) for name in namespaces}
+    for namespace in namespaces:
+        for item in get(place, namespace, KINDS):
+            name = f"{item['kind']} {namespace}/{item['metadata']['name']}"
+            found[name] = version(item)
+    return found
+
+
+def version(item: dict[str, Any]) -> str:
+    metadata = item["metadata"]
+    if item["kind"] in BY_GENERATION:
+        return str(metadata.get("generation"))
+    return str(metadata["resourceVersion"])
+
+
+def get(place: Outside, namespace: str, kinds: str, *more: str) -> list[dict[str, Any]]:
+    done = place.run("kubectl", "--namespace", namespace, "get", kinds, "--output", "json", *more)
+    assert done.returncode == 0, done.stderr
+    items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
+    return items
+
+
+def one(place: Outside, kind: str, name: str) -> dict[str, Any]:
+    done = place.run("kubectl", "get", kind, name, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,59 @@
+from typing import Any
+
+import pytest
+
+from tasks.drift import as_helm, is_hook, same
+from tasks.helm import Chart
+
+CHART = Chart("mlflow", "infra/charts/mlflow", "slipway", "{}", "")
+
+
+def deployment(**spec: Any) -> dict[str, Any]:
+    metadata = {
+        "name": "mlflow",
+        "resourceVersion": "1",
+        "generation": 1,
+        "managedFields": [],
+        "labels": {"a": "b"},
+    }
+    return {
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {"replicas": 1, **spec},
+        "status": {"ready": 1},
+    }
+
+
+def changed(**metadata: Any) -> dict[str, Any]:
+    whole = deployment()
+    return {**whole, "metadata": {**whole["metadata"], **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("other", "equal"),
+    [
+        (deployment(), True),
+        ({**deployment(), "status": {"ready": 0}}, True),
+        (changed(resourceVersion="2", generation=2, managedFields=[1]), True),
+        (deployment(replicas=0), False),
+        (changed(labels={}), False),
+        (changed(annotations={"added": "by hand"}), False),
+    ],
+)
+def test_only_what_somebody_said_of_an_object_counts(other: dict[str, Any], equal: bool) -> None:
+    assert same(deployment(), other) is equal
+
+
+def test_an_object_is_compared_with_what_helm_adds_to_it() -> None:
+    made = as_helm(CHART, {"kind": "Service", "metadata": {"name": "mlflow", "labels": {"a": "b"}}})
+    assert made["metadata"] == {
+        "name": "mlflow",
+        "namespace": "slipway",
+        "labels": {"a": "b", "app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "mlflow", "meta.helm.sh/release-namespace": "slipway"},
+    }
+
+
+def test_hooks_are_not_part_of_what_stays() -> None:
+    assert is_hook({"metadata": {"annotations": {"helm.sh/hook": "pre-install"}}})
+    assert not is_hook({"metadata": {}})

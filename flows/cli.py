@@ -61,11 +61,17 @@ def status(*, json: Json = False) -> Any:
 
 
 @app.command
-def deploy(*, json: Json = False) -> Any:
-    """Publish what prefect.yaml and the images say to the cluster's Prefect."""
+def deploy(*, images: bool = True, json: Json = False) -> Any:
+    """Publish the flows' images and prefect.yaml to the cluster; what left the file is removed.
+
+    Parameters
+    ----------
+    images
+        Build and publish the images of flow runs first, if what is in them changed.
+    """
     from flows.deploy import deploy as publish
 
-    return publish(console.say)
+    return publish(console.say, images=images)
 
 
 def run(arguments: Sequence[str]) -> int:

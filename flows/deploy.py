@@ -3,6 +3,8 @@
 Not a flow itself: what it changes is the server that would have to run it.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,8 +14,9 @@ from tasks.platform_lock import load_lock
 from tasks.pools import make_pools, markers
 from tasks.prefect_api import ask
 from tasks.reach import reached
-from tasks.settings import child_environment, client_environment, settings
+from tasks.settings import ROOT, child_environment, client_environment, settings
 
+FLOW_IMAGES = ("flow", "flow-spark")
 REMEMBERED = "slipway_registered"
 """Prefect variable with the hash of what was registered last."""
 
@@ -31,10 +34,11 @@ def quiet(message: str) -> None:
     """The default for `say`."""
 
 
-def deploy(say: Callable[[str], None] = quiet) -> DeployResult:
+def deploy(say: Callable[[str], None] = quiet, *, images: bool = True) -> DeployResult:
     """Bring the cluster's work pools and deployments to what the files say; no right beyond Prefect's is needed.
 
-    Runs that go on keep their image. Raises PlatformError if Prefect, an image's digest or a template is missing.
+    `images`: build and publish those of flow runs first, if what is in them changed. Runs that go on keep their
+    image. Raises PlatformError if an image, its digest, a template or Prefect is missing.
     """
     if settings().platform != "cluster":
         raise PlatformError(
@@ -42,6 +46,8 @@ def deploy(say: Callable[[str], None] = quiet) -> DeployResult:
             "is for a cluster, and this is the embedded platform",
             "`slipway up` registers prefect.yaml here; SLIPWAY_PLATFORM=cluster means the cluster.",
         )
+    if images:
+        publish_images()
     with reached("Prefect") as found:
         pools = deploy_pools()
         if pools:
@@ -54,6 +60,18 @@ def deploy(say: Callable[[str], None] = quiet) -> DeployResult:
         registered = deployments.register(found.prefect_url, environment)
         remember(found.prefect_url, wanted)
     return DeployResult(pools, registered.deployments, registered.removed)
+
+
+def publish_images() -> None:
+    """What `make images` does, for the images that flow runs start from; what it says goes to stderr."""
+    command = [sys.executable, "-m", "infra.images", *FLOW_IMAGES]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise PlatformError(
+            "images of flow runs",
+            f"could not be published (`python -m infra.images` ended with {done.returncode}; it says why above)",
+            "Correct that, or leave the images as they are with `slipway deploy --no-images`.",
+        )
 
 
 def deploy_pools() -> tuple[str, ...]:

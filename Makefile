@@ -2,7 +2,7 @@
 MODEL ?= flight-delays
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help install run down images test lint bench cluster cluster-down
+.PHONY: help install run down images test test-cluster test-cluster-all lint bench cluster cluster-down
 
 help: ## Show what can be made
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ test: install ## Run every test that needs no cluster
 	# Two lanes at once, one a core: those that share a platform wait for servers half of the time.
 	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	(failed=0; \
-	.venv/bin/python -m pytest tests/tasks tests/model_server || failed=$$?; \
+	.venv/bin/python -m pytest tests/tasks tests/model_server tests/devcluster || failed=$$?; \
 	.venv/bin/python -m pytest tests/flows tests/infra || failed=$$?; exit $$failed) >"$$log" 2>&1 & other=$$!; \
 	failed=0; .venv/bin/python -m pytest tests/release tests/retrain || failed=$$?; \
 	wait $$other && other=0 || other=$$?; cat "$$log"; \
@@ -34,6 +34,12 @@ cluster: install ## Start a Kubernetes of one node on this machine (root, Go), a
 
 cluster-down: ## Take that Kubernetes away: processes, mounts, interfaces, rules, data
 	if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.devcluster down; else echo "Nothing is installed, so nothing runs."; fi
+
+test-cluster: install ## Run the tests on the cluster of KUBECONFIG, or of `make cluster`; one fault of each kind
+	.venv/bin/python -m pytest tests/cluster -m "not slow"
+
+test-cluster-all: install ## The same, with every fault
+	.venv/bin/python -m pytest tests/cluster
 
 lint: install ## Check style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 import yaml
 
 Done = subprocess.CompletedProcess[str]
-HERE, THERE = "10.112.0.1", "10.112.0.2"
+HERE, THERE = "10.119.0.1", "10.119.0.2"
 """Addresses of the pair that joins this machine and the namespace."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from tasks.errors import PlatformError, ServingError, SlipwayError
-from tasks.kubernetes import DEPLOYMENT, EVENT, POD, SELDON_DEPLOYMENT, SERVICE, Cluster, client, poll
+from tasks.kubernetes import DEPLOYMENT, EVENT, POD, SELDON_DEPLOYMENT, SERVICE, Cluster, Kind, client, poll
 from tasks.serving import Endpoint, Predictor, Served
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving import seldon_pods as pods
@@ -27,7 +27,9 @@ from tasks.spec_schema import ServingSpec
 IN_A_ROW = 5
 """Fresh connections to the stable address that must all reach the new version."""
 GONE_SECONDS = 60.0
-"""How long the operator may take to remove what a SeldonDeployment no longer has."""
+"""How long it may take until what a SeldonDeployment no longer has is gone."""
+OPERATOR_SECONDS = 10.0
+"""How much of that is the operator's."""
 LOOK = 0.5
 """Seconds between two looks at the pods."""
 
@@ -175,8 +177,7 @@ class SeldonServing:
         return manifests.selected_number(self.cluster.get(SERVICE, manifests.live_name(model)), model)
 
     def _pods(self, model: str, number: int) -> list[dict[str, Any]]:
-        service = manifests.service_name(model, number)
-        return self.cluster.list(POD, {manifests.PREDICTOR_LABEL: service})
+        return self._of(POD, model, manifests.predictor_name(number))
 
     def _apply(self, model: str, predictors: list[dict[str, Any]]) -> None:
         self.cluster.apply(manifests.deployment_manifest(model, self.namespace, predictors))
@@ -209,9 +210,8 @@ class SeldonServing:
         )
 
     def _judge(self, wanted: pods.Wanted) -> pods.Verdict:
-        labels = {manifests.PREDICTOR_LABEL: manifests.service_name(wanted.model, wanted.predictor.number)}
-        found = self.cluster.list(POD, labels)
-        deployments = self.cluster.list(DEPLOYMENT, labels)
+        name = manifests.predictor_name(wanted.predictor.number)
+        found, deployments = self._of(POD, wanted.model, name), self._of(DEPLOYMENT, wanted.model, name)
         events = self.cluster.list(EVENT) if pods.unscheduled(found) else []
         return pods.judge(wanted, found, deployments, events, datetime.now(UTC))
 
@@ -261,16 +261,22 @@ class SeldonServing:
                     time.sleep(0.1)
 
     def _wait_until_gone(self, model: str, predictors: list[str]) -> None:
-        """Return when no pod of these predictors is there but those that are ending."""
+        """Return when of these predictors nothing is there but pods that are ending.
+
+        A Deployment that the operator has not removed after a while is removed here: it forgets those whose
+        pods never came to be, and waits with all others until what remains is well.
+        """
+        patience = time.monotonic() + OPERATOR_SECONDS
 
         def look() -> bool | None:
+            deployments = [each for name in predictors for each in self._of(DEPLOYMENT, model, name)]
+            if time.monotonic() > patience:
+                for each in deployments:
+                    self.cluster.delete(DEPLOYMENT, str(each["metadata"]["name"]))
             left = [
-                pod
-                for name in predictors
-                for pod in self.cluster.list(POD, {manifests.PREDICTOR_LABEL: f"{model}-{name}"})
-                if not pods.leaving(pod)
+                each for name in predictors for each in self._of(POD, model, name) if not pods.leaving(each)
             ]
-            return None if left else True
+            return None if deployments or left else True
 
         if poll(look, GONE_SECONDS, LOOK) is None:
             raise ServingError(
@@ -278,6 +284,9 @@ class SeldonServing:
                 f"no longer has {', '.join(predictors)}, but their pods are still there after {GONE_SECONDS:g} s",
                 "See the log of the Seldon operator.",
             )
+
+    def _of(self, kind: Kind, model: str, predictor: str) -> list[dict[str, Any]]:
+        return self.cluster.list(kind, {manifests.PREDICTOR_LABEL: f"{model}-{predictor}"})
 
     @contextmanager
     def _reached(self, model: str) -> Iterator[str]:

@@ -26,6 +26,9 @@ SERVICE_ACCOUNT = "model"
 USER = 1000
 DRAIN_SECONDS = 5
 """How long a pod that goes away still answers: until every node knows that it is gone."""
+DRAIN_FILE = "/tmp/leaving"  # noqa: S108 - in a volume of the pod's own
+"""While it is there, the server asks its clients to connect anew, which takes them elsewhere."""
+DRAIN = f"touch {DRAIN_FILE} && sleep {DRAIN_SECONDS}"
 START_SECONDS = 300
 """A server that does not listen after this long is started again."""
 MANAGED = {"app.kubernetes.io/managed-by": "slipway"}
@@ -145,7 +148,7 @@ def _server(model: str, predictor: Predictor, needs: ServingSpec, image: str) ->
         "startupProbe": _probe("/v2/health/live", period=1, failures=START_SECONDS, timeout=5),
         "readinessProbe": _probe("/v2/health/ready", period=1, failures=3, timeout=5),
         "livenessProbe": _probe("/v2/health/live", period=10, failures=6, timeout=10),
-        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", f"sleep {DRAIN_SECONDS}"]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", DRAIN]}}},
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -162,6 +165,7 @@ def server_environment(predictor: Predictor) -> dict[str, str]:
         "MLSERVER_PARALLEL_WORKERS": "0",
         "SLIPWAY_MODEL_DIGEST": predictor.digest,
         "SLIPWAY_MODEL_VERSION": str(predictor.number),
+        "SLIPWAY_DRAIN_FILE": DRAIN_FILE,
         "OMP_WAIT_POLICY": "PASSIVE",  # OpenMP's threads would spin between two requests
         "HOME": "/tmp",  # noqa: S108
     }
@@ -226,7 +230,8 @@ def live_service(model: str, namespace: str, number: int) -> Manifest:
         "metadata": {
             "name": live_name(model),
             "namespace": namespace,
-            "labels": {**MANAGED, DEPLOYMENT_LABEL: model},
+            # Not the operator's label: it removes every Service with that one which it did not make.
+            "labels": {**MANAGED, "slipway.io/model": model},
         },
         "spec": {
             "type": "ClusterIP",

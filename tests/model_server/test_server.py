@@ -251,3 +251,24 @@ def test_digest_and_version_of_the_environment_win(stored: Path, frame: pd.DataF
         assert answer.status_code == 200, answer.text
         said = server.infer("flights", wire.rest_inputs(frame)).json()["parameters"]
         assert said == {"version": "12", "digest": digest}
+
+
+def test_a_server_that_is_about_to_end_sends_its_rest_clients_elsewhere(
+    stored: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """It still answers; over gRPC nothing changes, because there the protocol says goodbye itself."""
+    leaving = tmp_path / "leaving"
+    with model_server(tmp_path / "server", variables={"SLIPWAY_DRAIN_FILE": str(leaving)}) as server:
+        assert server.load("flights", stored).status_code == 200
+        inputs = wire.rest_inputs(frame.head(1))
+        before = server.infer("flights", inputs)
+        leaving.touch()
+
+        after = server.infer("flights", inputs)
+
+        assert after.json()["outputs"] == before.json()["outputs"]
+        assert after.json()["parameters"] == before.json()["parameters"]
+        assert ("connection" in before.headers, after.headers["connection"]) == (False, "close")
+        assert (
+            server.grpc.infer("flights", wire.grpc_inputs(frame.head(1))).as_numpy("prediction") is not None
+        )

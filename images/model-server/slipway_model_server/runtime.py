@@ -28,12 +28,17 @@ class Runtime(MLModel):  # type: ignore[misc]
 
     `parameters.uri` is the model's folder, `parameters.extra` holds `digest` ("sha256:...") and `version`;
     SLIPWAY_MODEL_DIGEST and SLIPWAY_MODEL_VERSION win over them.
+
+    While the file that SLIPWAY_DRAIN_FILE names is there, this server is about to end: it answers, and asks
+    REST clients to open a new connection for their next request, which then reaches another server. (gRPC
+    clients are told by the protocol itself.) Otherwise a request could meet a connection as it is closed.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
         # Until it is loaded a model can already be asked what it is.
         self._told: dict[str, str] = {}
+        self._drain_file = os.environ.get("SLIPWAY_DRAIN_FILE", "")
 
     async def load(self) -> bool:
         """Check and load the model; a refused one is an error of status 422 and nothing of it has run."""
@@ -87,9 +92,16 @@ class Runtime(MLModel):  # type: ignore[misc]
         return InferenceResponse.model_construct(
             model_name=self.name,
             model_version=self.version,
-            parameters=Parameters.model_construct(**self._told),
+            parameters=Parameters.model_construct(headers=self._headers(payload), **self._told),
             outputs=[_tensor(output) for output in outputs],
         )
+
+    def _headers(self, payload: InferenceRequest) -> dict[str, str] | None:
+        """Of the answer: MLServer takes them out of the body. Only a REST request names its host."""
+        asked = (payload.parameters.headers if payload.parameters else None) or {}
+        if "host" in asked and self._drain_file and os.path.exists(self._drain_file):
+            return {"Connection": "close"}
+        return None
 
 
 def _tensor(output: Output) -> ResponseOutput:

@@ -58,11 +58,12 @@ class Api:
 
     def list(self, resource: Any, namespace: str) -> Listed:
         self.reach()
-        return Listed(
-            resource.from_dict(deepcopy(item))
-            for (kind, _), item in list(self.objects.items())
-            if kind == resource.__name__
-        )
+        with self.changed:
+            return Listed(
+                resource.from_dict(deepcopy(item))
+                for (kind, _), item in self.objects.items()
+                if kind == resource.__name__
+            )
 
     def watch(self, resource: Any, **_: Any) -> Iterator[tuple[str, Any]]:
         seen = 0

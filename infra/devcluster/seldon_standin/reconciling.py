@@ -63,13 +63,13 @@ def decide(
     for kind, reason in NOT_USED.items():
         this.status = with_condition(this.status, kind, True, reason, "", now)
     services_ready = _services(this, wanted, services)
-    this.status = with_condition(this.status, SERVICES, False, "Not all services created", "", now)
     ready, stopped = _deployments(this, wanted, deployments, settled, now)
+    complete = ready and services_ready
+    said = "All services created" if complete else "Not all services created"
+    this.status = with_condition(this.status, SERVICES, complete, said, "", now)
     if ready:
-        if services_ready:
-            this.status = with_condition(this.status, SERVICES, True, "All services created", "", now)
         _clean_up(this, resource, wanted, deployments, services)
-    this.status |= _verdict(ready and services_ready, stopped)
+    this.status |= _verdict(complete, stopped)
     return this
 
 

@@ -1,5 +1,6 @@
 """The commands of the platform engineer: `bootstrap` and `teardown`. `flows/cli.py` registers them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,10 +26,11 @@ def bootstrap(*, lock: Lock = None, verify: Flag = False, json: Json = False) ->
     verify
         Use every component to see that it works, also those that did not change.
     """
-    _alone()
+    ready = _alone()
     from flows.bootstrap import bootstrap as flow
     from tasks.platform_lock import LOCK
 
+    ready()
     return flow(lock or LOCK, verify_all=verify)
 
 
@@ -40,26 +42,30 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     delete_data
         The volumes too: every run, model and object of the store.
     """
-    home = _alone()
+    ready = _alone()
     from flows.teardown import teardown as flow
     from tasks.platform_lock import LOCK
+    from tasks.settings import settings
 
+    ready()
     removed: TornDown = flow(lock or LOCK, delete_data=delete_data)
-    _forget(home)
+    _forget(settings().home)
     return removed
 
 
-def _alone() -> Path:
-    """A Prefect server of this process's own: the cluster has none before bootstrap, nor after teardown."""
+def _alone() -> Callable[[], None]:
+    """A Prefect server of this process's own: the cluster has none before bootstrap, nor after teardown.
+
+    It starts while the flow is imported; call what is given before the flow.
+    """
     from infra.local.prefect_database import ensure_database
-    from tasks.alone import start_alone
+    from tasks.alone import own_server
     from tasks.settings import settings
 
-    home = settings().home
-    ensure_database(home / "alone")
-    start_alone(home)
+    ensure_database(settings().home / "alone")
+    ready = own_server(settings().home)
     console.follow_flows()
-    return home
+    return ready
 
 
 def _forget(home: Path) -> None:

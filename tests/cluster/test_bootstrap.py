@@ -23,10 +23,11 @@ from tests.cluster.platform_state import get, written
 NAMESPACES = tuple(load_lock().namespaces.model_dump().values())
 EMPTY_FLOW = """
 from flows.cli_cluster import _alone
-_alone()
+ready = _alone()
 from prefect import flow
 @flow
 def empty() -> None: ...
+ready()
 empty()
 """
 

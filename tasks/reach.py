@@ -1,6 +1,7 @@
 """How a command reaches the servers that it needs, asked before anything heavy is imported or started."""
 
 import base64
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,10 +27,23 @@ def reached(*servers: Server) -> Iterator[Settings]:
     """
     with ExitStack() as opened:
         if settings().platform == "cluster" and not settings().inside:
+            if not settings().store:
+                opened.enter_context(variables(_recorded(settings())))
             for server in servers:
                 opened.enter_context(variables(_ways(server, settings(), opened)))
         require(*servers)
         yield connect()
+
+
+def _recorded(found: Settings) -> dict[str, str]:
+    """The settings that `slipway bootstrap` left in the cluster, for a command line elsewhere."""
+    from tasks.kubernetes import CONFIG_MAP, client
+
+    record = client(found.platform_namespace).get(CONFIG_MAP, "slipway-platform")
+    if record is None:
+        raise _no_platform(f"ConfigMap slipway-platform in namespace {found.platform_namespace}")
+    written: dict[str, str] = json.loads(record["data"]["settings.json"])
+    return {f"SLIPWAY_{name.upper()}": value for name, value in written.items() if value}
 
 
 def _ways(server: Server, found: Settings, opened: ExitStack) -> dict[str, str]:
@@ -66,12 +80,14 @@ def _secret(name: str, namespace: str) -> dict[str, str]:
 
     secret = client(namespace).get(SECRET, name)
     if secret is None:
-        raise PlatformError(
-            f"Secret {name} in namespace {namespace}",
-            "does not exist",
-            "Run `slipway bootstrap`; KUBECONFIG names the cluster.",
-        )
+        raise _no_platform(f"Secret {name} in namespace {namespace}")
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def _no_platform(missing: str) -> PlatformError:
+    return PlatformError(
+        missing, "does not exist", "Run `slipway bootstrap`; KUBECONFIG and its context name the cluster."
+    )
 
 
 @contextmanager

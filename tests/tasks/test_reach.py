@@ -1,6 +1,7 @@
 """How commands reach a cluster's servers from outside: forwards and keys for the time of one block."""
 
 import base64
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ class Cluster:
         self.namespace = namespace
 
     def get(self, kind: Any, name: str) -> dict[str, Any] | None:
+        if (self.namespace, name) == ("slipway", "slipway-platform"):
+            return {"data": {"settings.json": json.dumps({"platform": "cluster", "store": "s3://there"})}}
         held = SECRETS.get((self.namespace, name))
         if held is None:
             return None
@@ -70,6 +73,7 @@ def test_servers_and_keys_are_there_in_the_block_and_gone_after_it(
         assert found.prefect_url == "http://127.0.0.1:14200/api"
         assert found.mlflow_url == "http://127.0.0.1:15000"
         assert found.s3_endpoint == "http://127.0.0.1:18333"
+        assert found.store == "s3://there", "as bootstrap left it in the cluster"
         assert found.prefect_auth.get_secret_value() == "admin:secret"
         assert "secret" not in repr(found)
         assert os.environ["AWS_ACCESS_KEY_ID"] == "key"
@@ -78,6 +82,7 @@ def test_servers_and_keys_are_there_in_the_block_and_gone_after_it(
             assert len(opened) == 3, "what is reached already is not forwarded again"
     assert opened == []
     assert not settings().prefect_url
+    assert not settings().store
     assert "AWS_ACCESS_KEY_ID" not in os.environ
     assert "PREFECT_API_AUTH_STRING" not in os.environ
 
@@ -107,7 +112,9 @@ def test_a_cluster_without_the_platform_says_so(
     monkeypatch.setenv("SLIPWAY_PLATFORM_NAMESPACE", "elsewhere")
     settings.cache_clear()
     with (
-        pytest.raises(PlatformError, match=r"slipway-prefect in namespace elsewhere.*`slipway bootstrap`"),
+        pytest.raises(
+            PlatformError, match=r"slipway-platform in namespace elsewhere: does not exist.*bootstrap"
+        ),
         reached("Prefect"),
     ):
         pass

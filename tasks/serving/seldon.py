@@ -226,9 +226,14 @@ class SeldonServing:
         from tasks.inference import PROTOCOLS, Client
 
         endpoint, refused = self.candidate(model, predictor.number), ""
+        service = manifests.service_name(model, predictor.number)
 
         def look() -> bool | None:
             nonlocal refused
+            # Asked for too early, a name would be remembered as unknown.
+            if self.cluster.get(SERVICE, service) is None:
+                refused = f"the operator has made no Service {service}"
+                return None
             try:
                 with Client(endpoint, timeout=5.0) as asked:
                     return all(asked.ready(protocol) for protocol in PROTOCOLS) or None
@@ -238,7 +243,7 @@ class SeldonServing:
 
         if poll(look, 30.0, 0.2) is None:
             raise ServingError(
-                f"predictor {manifests.service_name(model, predictor.number)} at {endpoint.rest}",
+                f"predictor {service} at {endpoint.rest}",
                 f"has ready pods but does not answer there ({refused or 'it says that it is not ready'})",
                 "See whether a NetworkPolicy keeps release pods from it, and the log below.",
             )

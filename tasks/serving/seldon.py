@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tasks.errors import PlatformError, ServingError, SlipwayError
+from tasks.errors import PlatformError, ServingError, SlipwayError, SpecError
 from tasks.kubernetes import DEPLOYMENT, EVENT, POD, SELDON_DEPLOYMENT, SERVICE, Cluster, Kind, client, poll
 from tasks.serving import Endpoint, Predictor, Served
 from tasks.serving import seldon_manifest as manifests
@@ -59,6 +59,12 @@ class SeldonServing:
         return self.cluster.namespace
 
     def start_candidate(self, model: str, predictor: Predictor, needs: ServingSpec) -> None:
+        if not model[:1].isalpha():
+            raise SpecError(
+                f"model {model}",
+                "cannot be served on a cluster, where the name of a Service begins with a letter",
+                "Give the model another name.",
+            )
         if not self.image_wanted:
             raise PlatformError(
                 f"predictor {manifests.service_name(model, predictor.number)}",

@@ -290,19 +290,17 @@ def environment_of(container: Mapping[str, Any]) -> dict[str, str]:
 
 
 def with_candidate(deployment: Manifest | None, candidate: Manifest, live: int | None) -> list[Manifest]:
-    """The predictors with `candidate` beside what is live and without traffic; all others as they stand.
+    """`candidate`, without traffic, beside the predictor that is live, which is as it stands in the cluster.
 
-    One of the same name is kept if it already is what `candidate` asks for, and replaced if not.
+    One of the candidate's name is kept if it already is what `candidate` asks for. Others are what killed
+    releases left: they would take the room that the candidate needs.
     """
     predictors = predictors_of(deployment)
+    kept = [each for each in predictors if live is not None and number_of(each) == live]
     standing = next((each for each in predictors if each["name"] == candidate["name"]), None)
-    if standing is not None and says(standing, candidate):
-        kept = predictors
-    elif standing is not None:
-        kept = [candidate if each is standing else each for each in predictors]
-    else:
-        kept = [*predictors, candidate]
-    return with_traffic(kept, live)
+    chosen = standing if standing is not None and says(standing, candidate) else candidate
+    others = [each for each in kept if each["name"] != candidate["name"]]
+    return with_traffic([*others, chosen], live)
 
 
 def with_traffic(predictors: list[Manifest], number: int | None) -> list[Manifest]:

@@ -101,6 +101,12 @@ def test_a_candidate_that_stands_already(what: str, standing: Any, wanted: Any, 
     assert traffic(after) == {"v1": 100, "v2": 0}
 
 
+def test_what_killed_releases_left_makes_room() -> None:
+    before = stored([predictor(3), predictor(1) | {"traffic": 100}, predictor(2)])
+    assert traffic(manifests.with_candidate(before, predictor(4), 1)) == {"v1": 100, "v4": 0}
+    assert traffic(manifests.with_candidate(before, predictor(4), None)) == {"v4": 100}
+
+
 @pytest.mark.parametrize(
     ("numbers", "to", "expected"),
     [

@@ -172,7 +172,7 @@ def test_ready_or_still_starting(what: str, pods: Any, replicas: int, ready: boo
                     }
                 )
             ],
-            f"{INITIALIZER} of pod p: again and again (CrashLoopBackOff, exit code 1: directory not found)",
+            "again and again (CrashLoopBackOff, exit code 1: directory not found)",
             "lies in the store",
         ),
         (

@@ -4,7 +4,7 @@ from prefect import flow, runtime
 from prefect.logging import get_run_logger
 
 from flows.steps import step
-from tasks import handover, preparation, scoring, tracking, validation
+from tasks import engines, handover, preparation, scoring, tracking, validation
 from tasks import sources as data
 from tasks.scoring import ScoreResult
 from tasks.spec import Engine, load_spec
@@ -32,10 +32,11 @@ def score(
     place = scoring.destination_uri(destination)
     champion = find_champion(spec.name)
     snapshot = take_snapshot(spec, sources)
-    prepared = prepare(spec, snapshot, engine, with_target=False)
-    validate(spec, prepared, new_categories=True)
     run_id = str(runtime.flow_run.id)
-    result = write_predictions(spec, prepared, champion, engine, place, run_id, snapshot.fingerprint)
+    with engines.working(engine):
+        prepared = prepare(spec, snapshot, engine, with_target=False)
+        validate(spec, prepared, new_categories=True)
+        result = write_predictions(spec, prepared, champion, engine, place, run_id, snapshot.fingerprint)
     for column, new in result.new_categories.items():
         get_run_logger().warning(
             "column %s: %d of %d rows hold a category that training did not see (%s)",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import engines, store
 from tasks.errors import DataError, RegistryError
 from tasks.frames import PreparedColumn, arrow_schema, canonical
 from tasks.preparation import Prepared, local_files
@@ -125,15 +126,15 @@ def predict(plan: Plan, rows: "pa.Table") -> "pa.Table":
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def write_batches(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) -> int:
+def write_batches(plan: Plan, prepared: Prepared, folder: str, facts: bytes) -> int:
     """Predict batch by batch into one parquet file in `folder`; rows written. Memory does not grow with them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = 0
-    folder.mkdir(parents=True)
+    Path(folder).mkdir(parents=True)
     schema = plan.schema().with_metadata({METADATA: facts})
-    with pq.ParquetWriter(folder / "part-00000.parquet", schema, compression="zstd") as writer:
+    with pq.ParquetWriter(Path(folder, "part-00000.parquet"), schema, compression="zstd") as writer:
         for file in local_files(prepared):
             with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(BATCH):
@@ -142,33 +143,27 @@ def write_batches(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) ->
     return rows
 
 
-def write_on_spark(plan: Plan, prepared: Prepared, folder: Path, facts: bytes) -> int:
+def write_on_spark(plan: Plan, prepared: Prepared, folder: str, facts: bytes) -> int:
     """The same on Spark's executors, each of which loads the model once; one file a partition."""
-    import pyarrow.parquet as pq
     from pyspark.sql.pandas.types import from_arrow_schema
 
     from tasks import spark
 
-    session = spark.session()
-    session.sparkContext.addFile(_shipped(plan.model), recursive=True)
-    frame = session.read.parquet(*(f"file://{file}" for file in local_files(prepared)))
+    context = spark.session().sparkContext
+    context.addArchive(f"{_shipped(plan.model)}#{_shipped_name(plan.model)}")
+    files = prepared.files if spark.on_store() else [str(path) for path in local_files(prepared)]
     schema = from_arrow_schema(plan.schema(), prefer_timestamp_ntz=True)
-    answers = frame.mapInArrow(functools.partial(_on_executor, plan), schema)
-    answers.withMetadata("prediction", {METADATA: facts.decode()}).write.parquet(f"file://{folder}")
-    for path in folder.iterdir():
-        if path.suffix != ".parquet":
-            path.unlink()
-    return sum(pq.read_metadata(path).num_rows for path in folder.iterdir())
+    answers = spark.read(files).mapInArrow(functools.partial(_on_executor, plan), schema)
+    spark.write(answers.withMetadata("prediction", {METADATA: facts.decode()}), folder)
+    return sum(engines.footer(file).num_rows for file in store.list_files(folder))
 
 
 @functools.lru_cache(maxsize=8)
 def _shipped(model: StoredModel) -> str:
-    """A copy of the model's folder under a name that holds its digest, to be sent to executors once."""
+    """The model's folder as one file, under a name that holds its digest, to be sent to executors once."""
     scratch = tempfile.mkdtemp(prefix="slipway-model-")
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    folder = Path(scratch) / _shipped_name(model)
-    shutil.copytree(model.folder, folder)
-    return str(folder)
+    return shutil.make_archive(str(Path(scratch) / _shipped_name(model)), "zip", model.folder)
 
 
 def _shipped_name(model: StoredModel) -> str:

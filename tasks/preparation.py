@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,20 +71,21 @@ def prepare(spec: ModelSpec, snapshot: Snapshot, engine: Engine, *, with_target:
     if (found := _completed(place, key)) is not None:
         return found
     part = f"rows-{uuid.uuid4().hex[:12]}"
-    with _staging(store.join(place, part)) as folder:
-        with store.writing(place):
+    in_place = engines.in_place(engine)
+    with _staging(store.join(place, part), in_place=in_place) as folder:
+        with store.writing(place), engines.working(engine):
             columns = _compute(spec, snapshot, engine, folder, with_target=with_target)
-        files = sorted(folder.iterdir())
-        rows = _check_keys(spec, files)
-        sources.check_unchanged(snapshot)
+        files = store.sizes(folder)
+        rows = _check_keys(spec, _fetched(folder, list(files)))
+        sources.check_unchanged(snapshot, objects=in_place)
         marker = {
             "folder": part,
             "rows": rows,
-            "files": {file.name: file.stat().st_size for file in files},
+            "files": {file.rsplit("/", 1)[1]: size for file, size in files.items()},
             "columns": [dataclasses.astuple(column) for column in columns],
         }
-        if store.is_s3(place):
-            store.upload(folder, store.join(place, part))
+        if store.is_s3(place) and not store.is_s3(folder):
+            store.upload(Path(folder), store.join(place, part))
         store.write_bytes(_marker(place), json.dumps(marker).encode())
     _sweep(place, part)
     return _prepared(place, key, marker, cached=False)
@@ -119,23 +120,24 @@ def _prepared(place: str, key: str, marker: Mapping[str, Any], *, cached: bool) 
 
 
 @contextmanager
-def _staging(uri: str) -> Iterator[Path]:
-    """The local folder to write: the one at `uri` itself, or one to upload from. Removed if something fails."""
-    if store.is_s3(uri):
+def _staging(uri: str, *, in_place: bool) -> Iterator[str]:
+    """The folder to write: the one at `uri` itself, or one to upload from. Removed if something fails."""
+    if store.is_s3(uri) and not in_place:
         with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
-            yield Path(scratch) / "rows"
+            yield str(Path(scratch) / "rows")
         return
-    folder = Path(uri)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not store.is_s3(uri):
+        Path(uri).parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield folder
+        yield uri
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(SlipwayError, OSError):  # what is left has no marker, so it is nothing
+            store.delete(uri)
         raise
 
 
 def _compute(
-    spec: ModelSpec, snapshot: Snapshot, engine: Engine, folder: Path, *, with_target: bool
+    spec: ModelSpec, snapshot: Snapshot, engine: Engine, folder: str, *, with_target: bool
 ) -> tuple[PreparedColumn, ...]:
     import narwhals as nw
 
@@ -250,11 +252,15 @@ def _check_keys(spec: ModelSpec, files: Sequence[Path]) -> int:
 
 def local_files(prepared: Prepared) -> list[Path]:
     """The parquet files on this machine, fetched from S3 if they lie there."""
-    if not store.is_s3(prepared.uri):
-        return [Path(file) for file in prepared.files]
-    folder = settings().home / "cache" / "prepared" / hashlib.sha256(prepared.uri.encode()).hexdigest()[:40]
-    paths = [folder / file.rsplit("/", 1)[1] for file in prepared.files]
-    for path, file in zip(paths, prepared.files, strict=True):
+    return _fetched(prepared.uri, prepared.files)
+
+
+def _fetched(uri: str, files: Sequence[str]) -> list[Path]:
+    if not store.is_s3(uri):
+        return [Path(file) for file in files]
+    folder = settings().home / "cache" / "prepared" / hashlib.sha256(uri.encode()).hexdigest()[:40]
+    paths = [folder / file.rsplit("/", 1)[1] for file in files]
+    for path, file in zip(paths, files, strict=True):
         if not path.exists():
             store.write_bytes(str(path), store.read_bytes(file))
     return paths

@@ -11,13 +11,13 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks import prediction, store
+from tasks import engines, prediction, store
 from tasks.errors import RegistryError, SlipwayError, SpecError
 from tasks.prediction import NewCategories, StoredModel
 from tasks.preparation import Prepared
@@ -99,6 +99,13 @@ def write_predictions(
     Raises DataError before anything is written if the champion takes other columns, RegistryError if its
     artifacts are not what was registered, SlipwayError if the destination cannot be written.
     """
+    in_place = engines.in_place(engine)
+    if in_place and not store.is_s3(destination):
+        raise SpecError(
+            destination,
+            "lies on the disk of the flow's pod, which Spark's executors do not see",
+            "Name a folder of the store (store:// or s3://).",
+        )
     plan = prediction.plan(champion.stored, prepared, spec.key)
     unknown = prediction.new_categories(champion.stored, prepared)
     result = ScoreResult(
@@ -107,37 +114,45 @@ def write_predictions(
     )  # fmt: skip
     recorded = {"model": result.model, "version": result.version, "digest": result.digest, "run_id": run_id}
     write = prediction.write_on_spark if engine == "spark" else prediction.write_batches
-    with _switched(destination) as folder:
-        rows = write(plan, prepared, folder, json.dumps(recorded).encode())
+    with store.writing(destination), _beside(destination, in_place=in_place) as folder:
+        with engines.working(engine):
+            rows = write(plan, prepared, folder, json.dumps(recorded).encode())
         if rows != prepared.rows:
             raise SlipwayError(destination, f"{rows} of {prepared.rows} rows were predicted", "Run again.")
-        for index, path in enumerate(sorted(folder.iterdir())):
-            path.rename(folder / f"part-{index:05d}-{run_id[:8]}.parquet")
+        written = sorted(store.list_files(folder))
+        parts = {file: f"part-{index:05d}-{run_id[:8]}.parquet" for index, file in enumerate(written)}
         about = dataclasses.asdict(result) | {
-            "files": sorted(path.name for path in folder.iterdir()),
+            "files": list(parts.values()),
             "written_at": datetime.now(UTC).isoformat(),
         }
-        (folder / RUN).write_text(json.dumps(about, indent=2))
+        if store.is_s3(destination):
+            _switch_s3(parts, json.dumps(about, indent=2).encode(), destination)
+        else:
+            for file, name in parts.items():
+                Path(file).rename(Path(folder, name))
+            Path(folder, RUN).write_text(json.dumps(about, indent=2))
+            switch(Path(folder), Path(destination))
     return result
 
 
 @contextmanager
-def _switched(uri: str) -> Iterator[Path]:
-    """A folder to write to; when the block ends well it takes the place of what is at `uri`."""
-    with store.writing(uri):
-        if store.is_s3(uri):
-            with tempfile.TemporaryDirectory(prefix="slipway-score-") as scratch:
-                yield Path(scratch) / "new"
-                _switch_s3(Path(scratch) / "new", uri)
-            return
-        destination = Path(uri)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        beside = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:12]}")
-        try:
-            yield beside
-            switch(beside, destination)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+def _beside(uri: str, *, in_place: bool) -> Iterator[str]:
+    """A folder to write to before it is switched with what is at `uri`; it is gone when the block ends."""
+    if store.is_s3(uri) and not in_place:
+        with tempfile.TemporaryDirectory(prefix="slipway-score-") as scratch:
+            yield str(Path(scratch) / "new")
+        return
+    parent, _, name = uri.rpartition("/")
+    if parent == "s3:/":  # a whole bucket
+        parent, name = uri, ""
+    folder = f"{parent}/.{name}.{uuid.uuid4().hex[:12]}"
+    if not store.is_s3(uri):
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        with suppress(SlipwayError, OSError):  # nobody reads it
+            store.delete(folder)
 
 
 def switch(new: Path, destination: Path) -> None:
@@ -158,19 +173,17 @@ def _exchange(one: Path, other: Path) -> bool:
     return call is not None and call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
-def _switch_s3(new: Path, uri: str) -> None:
-    """New parts first, then `_run.json`, which names them, then the old parts go."""
+def _switch_s3(parts: Mapping[str, str], about: bytes, uri: str) -> None:
+    """New parts (file -> name) first, then `_run.json`, which names them, then the old parts go."""
     old = set(store.list_files(uri))
-    run = new / RUN
-    about = run.read_bytes()
-    run.unlink()
+    wanted = [store.join(uri, name) for name in parts.values()]
     try:
-        store.upload(new, uri)
+        for file, target in zip(parts, wanted, strict=True):
+            store.copy_to_s3(file, target)
     except BaseException:
-        for file in set(store.list_files(uri)) - old:
+        for file in set(wanted) - old:
             store.delete(file)
         raise
     store.write_bytes(store.join(uri, RUN), about)
-    wanted = {store.join(uri, path.name) for path in new.iterdir()} | {store.join(uri, RUN)}
-    for file in old - wanted:
+    for file in old - {*wanted, store.join(uri, RUN)}:
         store.delete(file)

@@ -82,10 +82,20 @@ def take_snapshot(spec: ModelSpec, overrides: Mapping[str, str] | None = None) -
     return Snapshot({name: _files(uri) for name, uri in source_uris(spec, overrides).items()})
 
 
-def check_unchanged(snapshot: Snapshot) -> None:
-    """Raises SourceError if a local file is no longer the one in the snapshot (S3 reads are pinned)."""
+def check_unchanged(snapshot: Snapshot, *, objects: bool = False) -> None:
+    """Raises SourceError if a local file is no longer the one in the snapshot.
+
+    With `objects` also for an S3 object; without, those were read pinned (see `local_files`).
+    """
     for source in snapshot.sources.values():
         check_files(source)
+        if objects:
+            in_s3 = [file for file in source.files if store.is_s3(file.uri)]
+            with ThreadPoolExecutor(8) as pool:
+                now = list(pool.map(object_version, [file.uri for file in in_s3]))
+            for file, found in zip(in_s3, now, strict=True):
+                if found != file:
+                    raise changed(file.uri)
 
 
 def check_files(source: SourceFiles) -> None:
@@ -133,6 +143,8 @@ def local_files(source: SourceFiles) -> list[Path]:
 
     Raises SourceError if an object is no longer the one fingerprinted.
     """
+    if not any(store.is_s3(file.uri) for file in source.files):
+        return [Path(file.uri) for file in source.files]
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(_local, source.files))
 

@@ -89,6 +89,18 @@ def write_bytes(uri: str, data: bytes) -> None:
             beside.unlink(missing_ok=True)
 
 
+def read_tail(uri: str, size: int) -> bytes:
+    """The last `size` bytes of the object (all of it, if it is smaller)."""
+    with reading(uri):
+        if is_s3(uri):
+            bucket, key = split_s3(uri)
+            tail: bytes = client().get_object(Bucket=bucket, Key=key, Range=f"bytes=-{size}")["Body"].read()
+            return tail
+        with open(uri, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            return file.read()
+
+
 def exists(uri: str) -> bool:
     """Whether there is an object, or a folder with objects, at `uri`."""
     if not is_s3(uri):
@@ -137,6 +149,17 @@ def delete(uri: str) -> None:
             shutil.rmtree(path, ignore_errors=False)
         else:
             path.unlink(missing_ok=True)
+
+
+def copy_to_s3(source: str, uri: str) -> None:
+    """Copy the object or local file `source` to the S3 address `uri`; within S3 the server does it."""
+    bucket, key = split_s3(uri)
+    with writing(uri):
+        if is_s3(source):
+            there, name = split_s3(source)
+            client().copy({"Bucket": there, "Key": name}, bucket, key)
+        else:
+            client().upload_file(source, bucket, key)
 
 
 def upload(folder: Path, uri: str) -> None:

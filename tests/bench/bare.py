@@ -94,7 +94,7 @@ def prepare(spec: ModelSpec, engine: Engine, folder: Path) -> Prepared:
         target = source.select(*spec.key, str(spec.target))
     joined = frames.with_target(spec, rows, target)
     columns = frames.wanted_columns(spec, joined.collect_schema(), with_target=True)
-    engines.write(engine, frames.conform(joined, columns), columns, spec.key, folder)
+    engines.write(engine, frames.conform(joined, columns), columns, spec.key, str(folder))
     files = tuple(str(path) for path in sorted(folder.iterdir()))
     count = sum(len(pd.read_parquet(file, columns=list(spec.key))) for file in files)
     return Prepared(str(folder), "bare", count, False, columns, files)

@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import yaml
-
 from tasks import automations, deployments, drift, helm, pods, pools, verification
 from tasks.kubernetes import Cluster
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
-from tasks.prefect_api import ask
 from tasks.settings import child_environment
 
 TIMEOUT = 600
@@ -123,10 +120,9 @@ def _pools(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, 
 
 def _deployments(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
     made_from, api = deployments.file_hash(), prefect.url
-    wanted = deployments.schedules(yaml.safe_load(deployments.FILE.read_text()))
-    if site.last(component).made_from == made_from and _registered(api) == set(wanted):
+    if site.last(component).made_from == made_from and deployments.complete(api):
         return made_from, "unchanged"
-    say(component, f"registering {len(wanted)} deployments of prefect.yaml")
+    say(component, "registering what prefect.yaml says")
     deployments.register(api, child_environment(_client(api)))
     return made_from, _did(site, component, True)
 
@@ -138,15 +134,6 @@ def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple
 
 OWN = {"work-pools": _pools, "deployments": _deployments, "automations": _automations}
 """Components that are no charts: they live in Prefect."""
-
-
-def _registered(api: str) -> set[str]:
-    """Names (`flow/deployment`) of ours that the server has."""
-    query = {"deployments": {"tags": {"all_": [deployments.TAG]}}}
-    found = ask("POST", f"{api}/deployments/filter", query).raise_for_status().json()
-    flows = ask("POST", f"{api}/flows/filter", {}).raise_for_status().json() if found else []
-    names = {flow["id"]: flow["name"] for flow in flows}
-    return {f"{names[each['flow_id']]}/{each['name']}" for each in found}
 
 
 def _client(api: str) -> dict[str, str]:

@@ -20,6 +20,10 @@ WAITING = 30.0
 """Seconds after which a run that no worker took is worth a word."""
 LAST_LOGS = 3.0
 """Seconds that the end of the log may come after the end of the run."""
+OUTAGE = 60.0
+"""Seconds for which the server may not answer while a run is followed."""
+UNTAKEN = "no worker has taken this run yet; `slipway status` says whether one works"
+PENDING = "its process or pod has not begun yet: it may wait for a node with room, or for its image"
 WARNING = 30
 FINISHED = "Finished in state"
 NOISE = (
@@ -114,21 +118,39 @@ class Follower:
 
     def lines(self, timeout: float | None) -> Iterator[str]:
         """Until the run has ended; PlatformError after `timeout` seconds (None: never), and the run goes on."""
+        import httpx
+
         began, warned = time.monotonic(), False
-        state: str | None = None
+        heard, state = began, None
         while True:
-            now = self.client.read_flow_run(self.run.id).state
+            try:
+                now, news = self.client.read_flow_run(self.run.id).state, self.news()
+                heard = time.monotonic()
+            except httpx.TransportError as error:  # the server, or the way to it, starts anew
+                if time.monotonic() - heard > OUTAGE:
+                    raise PlatformError(
+                        "Prefect server",
+                        f"has not answered for {OUTAGE:g} s ({error or type(error).__name__})",
+                        f"The run of {self.name} goes on without being followed.",
+                    ) from error
+                time.sleep(POLL)
+                continue
             waited = time.monotonic() - began
             if now is not None and now.name != state:
                 state = now.name
                 yield f"{waited:6.1f} s  {state}"
-            yield from self.news()
+            yield from news
             if now is not None and now.is_final():
                 yield from self.last_news()
                 return
-            if now is not None and now.is_scheduled() and waited > WAITING and not warned:
+            if (
+                now is not None
+                and waited > WAITING
+                and not warned
+                and (now.is_scheduled() or now.is_pending())
+            ):
                 warned = True
-                yield f"          no worker has taken {self.name} yet; `slipway status` says whether one runs"
+                yield f"          {PENDING if now.is_pending() else UNTAKEN}"
             if timeout is not None and waited > timeout:
                 raise PlatformError(
                     self.name,

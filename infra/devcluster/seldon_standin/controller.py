@@ -29,7 +29,7 @@ Deployment = create_namespaced_resource("apps", "v1", "Deployment", "deployments
 Service = create_namespaced_resource("", "v1", "Service", "services")
 Event = create_namespaced_resource("", "v1", "Event", "events")
 KINDS: dict[str, type[GenericNamespacedResource]] = {"Deployment": Deployment, "Service": Service}
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 8.0
 NOT_FOUND, CONFLICT = 404, 409
 
 Key = tuple[str, str]

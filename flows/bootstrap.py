@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
@@ -19,7 +18,7 @@ make_namespaces = step(platform.make_namespaces, "namespaces")
 make_secrets = step(keys.make_secrets, "secrets")
 survey = step(components.survey, "charts")
 bring = step(components.bring, "component", task_run_name="{component.name}")
-keep = step(components.keep, "record")
+settle = step(components.settle, "settings")
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,6 @@ class Bootstrapped:
     components: tuple[Row, ...]
     changed: tuple[str, ...]
     settings: str
-
-    def to_dict(self) -> dict[str, Any]:
-        rows = [
-            {
-                "component": row.component,
-                "version": row.version,
-                "address": row.address,
-                "did": row.did,
-                "verified_by": row.verified_by,
-            }
-            for row in self.components
-        ]
-        return {"components": rows, "changed": list(self.changed), "settings": self.settings}
 
 
 @flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False)
@@ -56,13 +42,10 @@ def bootstrap(file: Path = platform_lock.LOCK, verify_all: bool = False) -> Boot
     make_namespaces(cluster, lock.namespaces)
     make_secrets(cluster, lock)
     site = survey(cluster, lock, verify_all)
-    rows: list[Row] = []
     with platform.PrefectApi(cluster, lock) as prefect:
-        for component in lock.components:
-            rows.append(bring(site, component, prefect))
-            keep(site, rows)
+        rows = tuple(bring(site, component, prefect) for component in lock.components)
     found = platform.platform_settings(lock)
-    keep(site, rows, found)
+    settle(site, found)
     write_platform_file(settings().home, found)
     changed = tuple(row.component for row in rows if row.did in ("installed", "upgraded"))
-    return Bootstrapped(tuple(rows), changed, str(settings().home / "platform.json"))
+    return Bootstrapped(rows, changed, str(settings().home / "platform.json"))

@@ -28,7 +28,6 @@ class Row:
     address: str
     did: Did
     verified_by: str
-    known: Known
 
 
 @dataclass(frozen=True)
@@ -59,35 +58,39 @@ def survey(cluster: Cluster, lock: PlatformLock, verify_all: bool) -> Site:
 
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
-    """Install, upgrade or leave the component; verify it if it changed, or never was."""
-    if component.name in OWN:
-        made_from, did = OWN[component.name](site, component, prefect)
-    elif component.chart and not site.lock.external(component):
-        made_from, did = _chart(site, component)
-    else:
-        made_from, did = component.version, "yours"
-    last = site.last(component)
-    new = did in ("installed", "upgraded") or last.verified != made_from or site.verify_all
-    verified_by = last.verified_by
-    if component.verify and (new or did == "yours"):
-        say(component, "verifying")
-        verified_by = verification.verify(
-            site.cluster, site.lock, component.verify, site.lock.component("work-pools").pools
-        )
-    elif not component.verify:
-        verified_by = ""
+    """Install, upgrade or leave the component; verify it if it changed, or never was; write down what it is now."""
+    made_from, did = _brought(site, component, prefect)
+    last, verified_by = site.last(component), ""
+    if component.verify:
+        proven = did in ("unchanged", "yours") and last.verified == made_from and not site.verify_all
+        if proven and component.verify not in verification.FREE:
+            verified_by = last.verified_by
+        else:
+            say(component, "verifying")
+            verified_by = verification.verify(
+                site.cluster, site.lock, component.verify, site.lock.component("work-pools").pools
+            )
     known = Known(component.version, made_from, made_from if component.verify else "", verified_by)
-    return Row(component.name, component.version, component.address, did, verified_by, known)
+    there = read_record(site.cluster)
+    write_record(site.cluster, there, there.with_component(component.name, known))
+    return Row(component.name, component.version, component.address, did, verified_by)
 
 
-def keep(site: Site, rows: list[Row], settings: Mapping[str, Any] | None = None) -> None:
-    """Write down what is known of `rows`, and at the end the settings."""
-    record = site.record
-    for row in rows:
-        record = record.with_component(row.component, row.known)
-    if settings is not None:
-        record = Record(settings, {row.component: row.known for row in rows})
-    write_record(site.cluster, read_record(site.cluster), record)
+def settle(site: Site, settings: Mapping[str, Any]) -> None:
+    """Write down how commands find the platform, and forget components that left the lock."""
+    there = read_record(site.cluster)
+    known = {one.name: there.of(one.name) for one in site.lock.components}
+    write_record(site.cluster, there, Record(settings, known))
+
+
+def _brought(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
+    """What the component is made from now, and what was done for it."""
+    if component.name in OWN:
+        return OWN[component.name](site, component, prefect)
+    if component.chart and not site.lock.external(component):
+        return _chart(site, component)
+    brought = site.lock.model_dump(mode="json", include={"store", "postgres"})
+    return _hash([component.version, brought]), "yours"
 
 
 def say(component: Component, message: str) -> None:

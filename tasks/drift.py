@@ -11,11 +11,18 @@ from typing import Any
 
 from tasks.errors import PlatformError
 from tasks.helm import Chart
-from tasks.kubernetes import Kind, Manifest, kind_of
+from tasks.kubernetes import Manifest
 
 MANAGER = "helm"
 """Under which Helm applies."""
 AT_ONCE = 8
+OF_THE_CLUSTER = (
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
+"""Kinds in the charts that are in no namespace."""
 KEPT_BY_SERVER = ("managedFields", "resourceVersion", "generation")
 
 
@@ -29,7 +36,7 @@ def drifted(charts: Iterable[Chart]) -> dict[str, tuple[str, ...]]:
     for (chart, each), other in zip(wanted, differs, strict=True):
         if other:
             metadata = each["metadata"]
-            name = f"{each['kind']} {metadata.get('namespace', chart.namespace)}/{metadata['name']}"
+            name = f"{each['kind']} {metadata['name']} in {metadata.get('namespace', chart.namespace)}"
             found[chart.name] = (*found.get(chart.name, ()), name)
     return found
 
@@ -42,7 +49,8 @@ def as_helm(chart: Chart, manifest: Manifest) -> Manifest:
     """Pure: the object with what Helm adds to each."""
     made = deepcopy(manifest)
     metadata = made["metadata"]
-    metadata.setdefault("namespace", chart.namespace)
+    if made["kind"] not in OF_THE_CLUSTER:
+        metadata.setdefault("namespace", chart.namespace)
     metadata["labels"] = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
@@ -67,8 +75,8 @@ def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
     from lightkube.types import PatchType
 
     made = as_helm(chart, manifest)
-    resource, name = _resource(kind_of(made)), made["metadata"]["name"]
-    space = {"namespace": made["metadata"]["namespace"]}
+    resource, name = _resource(made), made["metadata"]["name"]
+    space = {"namespace": made["metadata"]["namespace"]} if "namespace" in made["metadata"] else {}
     try:
         there = api.get(resource, name, **space).to_dict()
         wanted = api.patch(
@@ -85,11 +93,18 @@ def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
     return not same(there, wanted)
 
 
-def _resource(kind: Kind) -> Any:
-    from lightkube.generic_resource import create_namespaced_resource
+def plural(kind: str) -> str:
+    """Pure: a kind as paths of the API name it."""
+    return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
 
-    version = kind.api_version.rpartition("/")[2]
-    return create_namespaced_resource(kind.group, version, kind.name, kind.plural)
+
+def _resource(manifest: Manifest) -> Any:
+    from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+
+    group, _, version = manifest["apiVersion"].rpartition("/")
+    kind = manifest["kind"]
+    create = create_global_resource if kind in OF_THE_CLUSTER else create_namespaced_resource
+    return create(group, version, kind, plural(kind))
 
 
 def _api() -> Any:

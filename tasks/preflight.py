@@ -19,8 +19,11 @@ NEEDED = (
     ("create", "batch", "jobs"),
     ("create", "rbac.authorization.k8s.io", "roles"),
     ("create", "networking.k8s.io", "networkpolicies"),
+    ("create", "rbac.authorization.k8s.io", "clusterroles"),
+    ("create", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
 )
 """Verb, API group and resource that bootstrap cannot do without, in every namespace of the platform."""
+OF_THE_CLUSTER = ("namespaces", "clusterroles", "validatingadmissionpolicies")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def check_rights(lock: PlatformLock) -> None:
     """Ask the API whether this account may do what bootstrap does."""
     refused = [one for one in ask_rights(lock) if not one.allowed]
     if refused:
-        said = "; ".join(f"{one.verb} {one.resource} in {one.namespace}" for one in refused)
+        said = "; ".join(f"{one.verb} {one.resource} in {one.namespace or 'the cluster'}" for one in refused)
         raise PlatformError(
             "this account", f"may not {said}", "Use one that may, or have these rights granted to it."
         )
@@ -89,8 +92,7 @@ def ask_rights(lock: PlatformLock) -> list[Allowed]:
     questions = [
         (verb, group, resource, namespace)
         for verb, group, resource in NEEDED
-        for namespace in lock.namespaces.model_dump().values()
-        if resource != "namespaces" or namespace == lock.namespaces.platform
+        for namespace in (("",) if resource in OF_THE_CLUSTER else lock.namespaces.model_dump().values())
     ]
     api = api_client()
     with ThreadPoolExecutor(4) as beside:

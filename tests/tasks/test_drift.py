@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tasks.drift import as_helm, is_hook, same
+from tasks.drift import as_helm, is_hook, plural, same
 from tasks.helm import Chart
 
 CHART = Chart("mlflow", "infra/charts/mlflow", "slipway", "{}", "")
@@ -52,6 +52,18 @@ def test_an_object_is_compared_with_what_helm_adds_to_it() -> None:
         "labels": {"a": "b", "app.kubernetes.io/managed-by": "Helm"},
         "annotations": {"meta.helm.sh/release-name": "mlflow", "meta.helm.sh/release-namespace": "slipway"},
     }
+
+
+def test_what_is_in_no_namespace_gets_none() -> None:
+    made = as_helm(CHART, {"kind": "ClusterRole", "metadata": {"name": "release"}})
+    assert "namespace" not in made["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("NetworkPolicy", "networkpolicies"), ("Role", "roles"), ("ConfigMap", "configmaps")]
+)
+def test_a_kind_is_found_under_its_plural(kind: str, path: str) -> None:
+    assert plural(kind) == path
 
 
 def test_hooks_are_not_part_of_what_stays() -> None:

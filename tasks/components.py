@@ -58,7 +58,7 @@ def survey(cluster: Cluster, lock: PlatformLock, verify_all: bool) -> Site:
 
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
-    """Install, upgrade or leave the component; verify it if it changed, or never was; write down what it is now."""
+    """Install, upgrade or leave the component; verify it if it changed or never was; write down what it is."""
     made_from, did = _brought(site, component, prefect)
     last, verified_by = site.last(component), ""
     if component.verify:

@@ -17,6 +17,7 @@ KNOWN = {
     "namespace:serving": "slipway-serving",
 }
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+EXECUTORS: dict[str, set[str]] = {"pandas": set(), "spark": {"executors", "executor_cpu", "executor_memory"}, "release": set()}
 ONLY_ON_A_CLUSTER = {"node_selector", "tolerations", "active_deadline_seconds", "pending_timeout"}
 
 
@@ -142,7 +143,8 @@ def test_without_job_variables_a_run_has_no_time_limit_and_is_not_retried_by_kub
 
 
 def test_a_spark_driver_is_told_what_its_executors_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = environment(job("spark", monkeypatch, executors=3, cpu="500m", memory="2Gi", env={"MORE": "1"}))
+    chosen = {"executors": 3, "executor_cpu": "500m", "executor_memory": "2Gi", "env": {"MORE": "1"}}
+    told = environment(job("spark", monkeypatch, **chosen))
     assert {name: value for name, value in told.items() if name.startswith(("SLIPWAY_", "MORE"))} == {
         "SLIPWAY_SPARK_EXECUTORS": "3",
         "SLIPWAY_SPARK_EXECUTOR_CPU": "500m",
@@ -163,5 +165,5 @@ def test_what_prefect_yaml_may_set_both_kinds_of_platform_know(pool: str) -> Non
         if entry["work_pool"]["name"] == pool
         for name in entry["work_pool"]["job_variables"]
     }
-    shared = used | ONLY_ON_A_CLUSTER | {"cpu", "memory"} | ({"executors"} if pool == "spark" else set())
+    shared = used | ONLY_ON_A_CLUSTER | {"cpu", "memory"} | EXECUTORS[pool]
     assert shared <= process & kubernetes

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from tasks.errors import PlatformError
 from tasks.settings import settings
 
 TIMEOUT = 10.0
@@ -14,16 +15,28 @@ BUSY = 20.0
 
 
 def ask(method: str, url: str, body: Any = None) -> httpx.Response:
-    """One request to Prefect, again while it answers 503, as it does while its database is locked."""
-    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+    """One request to Prefect, again while it answers 503, as it does while its database is locked.
 
+    One that only reads is made again also when no answer came. PlatformError if there is none in the end.
+    """
+    from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_fixed
+
+    reads = method == "GET" or url.endswith("/filter")
     attempts = Retrying(
-        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE)
+        | retry_if_exception(lambda error: reads and isinstance(error, httpx.TransportError)),
         stop=stop_after_delay(BUSY),
         wait=wait_fixed(0.3),
         retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
     )
-    answer: httpx.Response = attempts(_client().request, method, url, json=body, auth=_auth())
+    try:
+        answer: httpx.Response = attempts(_client().request, method, url, json=body, auth=_auth())
+    except httpx.TransportError as error:
+        raise PlatformError(
+            f"Prefect server {url.partition('/api')[0]}",
+            f"does not answer {method} {url.partition('/api')[2]} ({error or type(error).__name__})",
+            "`slipway status` says what runs.",
+        ) from error
     return answer
 
 

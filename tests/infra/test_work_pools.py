@@ -17,7 +17,11 @@ KNOWN = {
     "namespace:serving": "slipway-serving",
 }
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-EXECUTORS: dict[str, set[str]] = {"pandas": set(), "spark": {"executors", "executor_cpu", "executor_memory"}, "release": set()}
+EXECUTORS: dict[str, set[str]] = {
+    "pandas": set(),
+    "spark": {"executors", "executor_cpu", "executor_memory"},
+    "release": set(),
+}
 ONLY_ON_A_CLUSTER = {"node_selector", "tolerations", "active_deadline_seconds", "pending_timeout"}
 
 
@@ -163,7 +167,7 @@ def test_what_prefect_yaml_may_set_both_kinds_of_platform_know(pool: str) -> Non
         name
         for entry in FILE["deployments"]
         if entry["work_pool"]["name"] == pool
-        for name in entry["work_pool"]["job_variables"]
+        for name in entry["work_pool"].get("job_variables", ())
     }
     shared = used | ONLY_ON_A_CLUSTER | {"cpu", "memory"} | EXECUTORS[pool]
     assert shared <= process & kubernetes

@@ -239,13 +239,13 @@ def move_aliases(release: Release) -> None:
 
 
 def retire(release: Release, server: Serving) -> str:
-    """Remove the candidate. The release is done by now: what cannot be removed is a note, not a failure."""
+    """Remove the candidate, and look once more. The release is done by now: what is wrong is a note."""
     kill_here("before retire")
     try:
         server.retire_candidates(release.model)
+        return " ".join(f"Note: {each}." for each in server.findings(release.model))
     except SlipwayError as error:
         return f"The candidate's predictor is still there ({error}); the next release removes it."
-    return ""
 
 
 def end_hold(version: Version) -> None:

@@ -1,13 +1,15 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tasks import spark
-from tasks.errors import PlatformError
+from tasks.errors import PlatformError, PreparationError
 from tasks.settings import ROOT
 
 
@@ -56,6 +58,89 @@ def test_the_session_is_one_and_listens_on_the_loopback_address_only() -> None:
     assert listening
     assert session.sparkContext.uiWebUrl is None
     assert session.conf.get("spark.sql.execution.arrow.pyspark.enabled") == "true"
+
+
+KILLED = """
+import os, signal, sys, time
+from tasks import spark
+
+
+class Terminated(BaseException):
+    pass
+
+
+def terminated(*_):
+    raise Terminated
+
+
+signal.signal(signal.SIGTERM, terminated)
+try:
+    with spark.working():
+        session = spark.session()
+        print("working", spark._running.java.pid, flush=True)
+        session.range(10**15).selectExpr("sum(hash(id))").collect()
+except Terminated:
+    print("terminated", flush=True)
+with spark.working():
+    print("again", spark.session().range(7).count(), flush=True)
+"""
+
+
+@pytest.mark.spark
+def test_sigterm_to_the_process_group_inside_a_call_ends_java_not_the_callers_error() -> None:
+    """As Prefect ends a run: were Java in the group, the call would fail before the signal is seen."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert child.stdout is not None
+    word, pid = child.stdout.readline().split()
+    assert word == "working"
+    java = psutil.Process(int(pid))
+    time.sleep(3)  # until the call is under way
+    os.killpg(child.pid, signal.SIGTERM)
+    assert child.stdout.readline().strip() == "terminated"
+    assert not java.is_running()
+    assert child.stdout.readline().strip() == "again 7"
+    assert child.wait(60) == 0
+
+
+LOST = """
+import os, signal
+from tasks import spark
+
+with spark.working():
+    session = spark.session()
+    os.kill(spark._running.java.pid, signal.SIGKILL)
+    session.range(7).count()
+"""
+
+
+@pytest.mark.spark
+def test_a_java_process_that_is_gone_is_named() -> None:
+    ran = subprocess.run([sys.executable, "-c", LOST], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "PlatformError: engine spark: its Java process ended with -9." in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "Job aborted: ExecutorLostFailure (executor 1 exited) Reason: OOMKilled",
+            "executors were lost again",
+        ),
+        ("Job aborted: division by zero", None),
+    ],
+)
+def test_lost_executors_are_told_from_failing_code(words: str, expected: str | None) -> None:
+    try:
+        try:
+            raise ValueError(words)
+        except ValueError as error:
+            raise PreparationError("features", "fails", "Correct them.") from error
+    except PreparationError as error:
+        lost = spark._lost(error)
+    assert (lost is None) == (expected is None)
+    assert expected is None or (lost is not None and lost[0].startswith(expected))
 
 
 @pytest.mark.spark

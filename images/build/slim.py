@@ -25,7 +25,8 @@ TESTED = (
 UNUSED = (
     "pyarrow/include", "pyarrow/src", "pyarrow/includes", "pyarrow/*.pyx", "pyarrow/*.pxi", "pyarrow/*.pxd",
     "pyarrow/libarrow_flight.so.*", "pyarrow/libarrow_python_flight.so*", "pyarrow/_flight.*.so",
-    "matplotlib/mpl-data/sample_data", "pyspark/examples", "pyspark/licenses", "scipy/**/*.pxd", "numpy/**/*.pxd",
+    "matplotlib/mpl-data/sample_data", "pyspark/examples", "pyspark/licenses", "**/*.c", "**/*.cpp", "**/*.pyx",
+    "**/*.pxd", "**/*.a", "*.dist-info/sboms",
 )  # fmt: skip
 STRIPPED_FROM = 100_000
 """Bytes. Symbols in smaller libraries are not worth a process."""
@@ -48,14 +49,20 @@ def main() -> None:
         remove(cache)
     for path in sorted(site.glob("pyarrow/libarrow_python*.so*.*.*")):
         one_copy(path)
-    names = modules(site)
-    loaded = loadable(given.venv, names)
-    for path in sorted(site.rglob("*.so*")):
-        strip(site, path)
-    broken = loaded - loadable(given.venv, names)
-    if broken:
-        sys.exit(f"no longer loads without its symbols: {', '.join(sorted(broken))}")
     bytecode(site)
+    names = modules(site)
+    whole = {path: path.read_bytes() for path in sorted(site.rglob("*.so*")) if worth_stripping(site, path)}
+    for path in whole:
+        subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
+    failed = names - loadable(given.venv, names)
+    if failed:  # because of that, or because they need what is not installed?
+        for path, content in whole.items():
+            path.write_bytes(content)
+        broken = loadable(given.venv, failed)
+        if broken:
+            sys.exit(f"no longer loads without its symbols: {', '.join(sorted(broken))}")
+        for path in whole:
+            subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
     sys.stdout.write(f"{site}: {before / 1e6:.0f} MB -> {total(site) / 1e6:.0f} MB\n")
 
 
@@ -75,18 +82,17 @@ def one_copy(path: Path) -> None:
             other.symlink_to(path.name)
 
 
-def strip(site: Path, path: Path) -> None:
+def worth_stripping(site: Path, path: Path) -> bool:
     """Not the libraries of `*.libs`, which the wheel's maker has already rearranged."""
     small = path.is_symlink() or not path.is_file() or path.stat().st_size < STRIPPED_FROM
-    if not small and not path.relative_to(site).parts[0].endswith(".libs"):
-        subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
+    return not small and not path.relative_to(site).parts[0].endswith(".libs")
 
 
-def modules(site: Path) -> list[str]:
+def modules(site: Path) -> set[str]:
     """Names of the compiled modules that will be stripped."""
     paths = [path.relative_to(site) for path in site.rglob("*.so") if path.stat().st_size >= STRIPPED_FROM]
     found = [".".join(path.with_name(path.name.split(".")[0]).parts) for path in paths]
-    return sorted(name for name in found if all(part.isidentifier() for part in name.split(".")))
+    return {name for name in found if all(part.isidentifier() for part in name.split("."))}
 
 
 LOAD = """
@@ -100,9 +106,9 @@ for name in sys.argv[1:]:
 """
 
 
-def loadable(venv: Path, names: list[str]) -> set[str]:
+def loadable(venv: Path, names: set[str]) -> set[str]:
     """Those of the modules that can be imported, all in one process."""
-    command = [str(venv / "bin" / "python"), "-B", "-c", LOAD, *names]
+    command = [str(venv / "bin" / "python"), "-B", "-c", LOAD, *sorted(names)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return set(done.stdout.split())
 

@@ -19,6 +19,9 @@ def say(message: str) -> None:
 
 
 def main(names: list[str]) -> int:
+    if {"-h", "--help"} & set(names):
+        sys.stdout.write(f"{__doc__}\n")
+        return 0
     home = settings().home / "images"
     home.mkdir(parents=True, exist_ok=True)
     work = Work(

@@ -1,14 +1,17 @@
 """An image as an OCI archive: its digest and labels, and what its size is made of."""
 
+import io
 import json
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.errors import PlatformError
 
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 WHITEOUT = ".wh."
 
 
@@ -70,6 +73,29 @@ def _entries(opened: tarfile.TarFile, digest: str) -> tuple[Entry, ...]:
         raise ValueError(f"{digest} is not a file")
     with tarfile.open(fileobj=member, mode="r:*") as layer:
         return tuple(Entry(one.name.removeprefix("./"), one.size) for one in layer if not one.isdir())
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write an OCI archive from what containers-image calls a `dir`: manifest.json and blobs by their hash."""
+    content = (folder / "manifest.json").read_bytes()
+    manifest = json.loads(content)
+    described: dict[str, Any] = {
+        "mediaType": MANIFEST,
+        "digest": f"sha256:{sha256(content).hexdigest()}",
+        "size": len(content),
+    }
+    with tarfile.open(archive, "w") as opened:
+        _add(opened, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+        _add(opened, "index.json", json.dumps({"schemaVersion": 2, "manifests": [described]}).encode())
+        _add(opened, blob(described["digest"]), content)
+        for digest in dict.fromkeys(one["digest"] for one in (manifest["config"], *manifest["layers"])):
+            opened.add(folder / digest.partition(":")[2], blob(digest))
+
+
+def _add(opened: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    opened.addfile(entry, io.BytesIO(content))
 
 
 def unpacked(layers: Iterable[Iterable[Entry]]) -> dict[str, int]:

@@ -28,6 +28,8 @@ from infra.devcluster.state import State
 from tasks.errors import PlatformError
 
 _LINKED = (("kubernetes", "kubectl"), ("helm", "helm"))
+PATIENCE = 240.0
+"""Seconds for one part to come up. An idle machine needs a few; one that builds at the same time, many."""
 _NODE_BUILDS = ("kubernetes", "node", "coredns", "kube-router", "helm")
 
 
@@ -113,6 +115,8 @@ def _start() -> None:
     for folder in (layout.RUN, layout.DATA, layout.VOLUMES, layout.ETCD):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
+    # Each write of etcd waits for the disk; what it holds does not outlive the cluster anyway.
+    network.run("mount", "-t", "tmpfs", "-o", "mode=0700,size=2g", "slipway-etcd", str(layout.ETCD))
     layout.VOLUMES.chmod(0o755)
     layout.DATA.chmod(0o711)
     running = State()
@@ -124,16 +128,17 @@ def _start() -> None:
     state.write(running)
 
     _spawn(running, services.etcd(), services.containerd())
-    processes.wait_until("containerd", _containerd_answers, 30, "containerd")
+    processes.wait_until("containerd", _containerd_answers, PATIENCE, "containerd")
     for stand_in in standins.OF_THE_NODE:
         store.load_stand_in(stand_in)
-    processes.wait_until("etcd", lambda: _connects("127.0.0.1", layout.ETCD_PORT), 30, "etcd")
+    processes.wait_until("etcd", lambda: _connects("127.0.0.1", layout.ETCD_PORT), PATIENCE, "etcd")
     _spawn(running, services.api_server())
-    processes.wait_until("kube-apiserver", _alive(running, api_answers), 60, "kube-apiserver")
+    processes.wait_until("kube-apiserver", _alive(running, api_answers), PATIENCE, "kube-apiserver")
     _spawn(running, *services.after_api_server())
     _kubectl("apply", "--server-side", "--force-conflicts", "-f", str(layout.CLUSTER_OBJECTS))
-    processes.wait_until("the node", _alive(running, _node_ready), 60, "kubelet")
-    processes.wait_until("CoreDNS", _alive(running, _dns_ready), 60, "kubelet")
+    processes.wait_until("the node", _alive(running, _node_ready), PATIENCE, "kubelet")
+    _spawn(running, services.firewall())
+    processes.wait_until("CoreDNS", _alive(running, _dns_ready), PATIENCE, "kubelet")
 
     user = kubeconfig.user_file()
     ours = keys.kubeconfig(authority.pem, *authority.sign(*_admin()))
@@ -228,8 +233,9 @@ def _anything_left(found: State | None) -> bool:
 
 def _take_away(found: State | None) -> None:
     """In the order in which nothing makes again what is already gone."""
-    processes.stop_all()
+    processes.stop_controllers()
     cgroups.remove()
+    images_are_clean = _forget_containers()
     processes.stop_all()
     for mounted in _mounts():
         network.run("umount", mounted, check=False)
@@ -238,7 +244,16 @@ def _take_away(found: State | None) -> None:
     network.tear_down(found.sysctls if found else {})
     if found and found.kubeconfig:
         kubeconfig.remove(Path(found.kubeconfig), found.previous_context)
-    _remove_files()
+    _remove_files(keep_images=images_are_clean)
+
+
+def _forget_containers() -> bool:
+    """Whether containerd holds images and nothing else, so that the next start can have them."""
+    try:
+        store.forget_containers()
+    except PlatformError:  # it is dead or damaged: the archives are still there
+        return False
+    return True
 
 
 def _mounts() -> list[str]:
@@ -249,13 +264,14 @@ def _mounts() -> list[str]:
     return [path for path in reversed(paths) if path.startswith(places)]
 
 
-def _remove_files() -> None:
+def _remove_files(*, keep_images: bool) -> None:
+    kept = {layout.STATE, layout.CONTAINERD} if keep_images else {layout.STATE}
     if layout.DATA.exists():
-        for path in layout.DATA.iterdir():
-            if path != layout.STATE:
-                _remove(path)
-        _remove(layout.STATE)
-        layout.DATA.rmdir()
+        for path in set(layout.DATA.iterdir()) - kept:
+            _remove(path)
+        for kind in ("io.containerd.grpc.v1.cri", "io.containerd.runtime.v2.task"):
+            _remove(layout.CONTAINERD / kind)
+        _remove(layout.STATE)  # the last, because it says that there is something to take away
     if layout.RUN.exists():
         shutil.rmtree(layout.RUN)
 

@@ -69,6 +69,8 @@ def write_all() -> Authority:
     """Every key of the cluster, below KEYS, and a kubeconfig for each client, below CONFIG."""
     authority = new_authority()
     write_secret(KEYS / "ca.crt", authority.pem)
+    # Nobody stands before the API server, but its clients ask for the authority of who might.
+    write_secret(KEYS / "front-proxy-ca.crt", new_authority().pem)
     service_accounts = ec.generate_private_key(ec.SECP256R1())
     write_secret(KEYS / "service-accounts.key", _pem(service_accounts))
     servers = {

@@ -50,11 +50,14 @@ def found() -> list[psutil.Process]:
     ]
 
 
+def stop_controllers(polite: float = 5.0) -> None:
+    """End all that could start a pod again; etcd, containerd and the pods still run."""
+    stop([process for process in found() if not _name(process).startswith(_NAMES)], polite)
+
+
 def stop_all(polite: float = 5.0) -> None:
-    """End every process of the cluster, whatever starts new ones first: kubelet, then containerd, then shims."""
-    remaining = found()
-    controllers = [process for process in remaining if not _name(process).startswith(_NAMES)]
-    stop(controllers, polite)
+    """End every process of the cluster: what starts others first."""
+    stop_controllers(polite)
     stop([process for process in found() if _name(process) in ("containerd", "etcd")], polite)
     stop(found(), 0.5)
 

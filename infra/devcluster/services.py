@@ -57,6 +57,8 @@ def api_server() -> Service:
         f"--kubelet-client-certificate={KEYS}/apiserver-kubelet.crt",
         f"--kubelet-client-key={KEYS}/apiserver-kubelet.key",
         "--kubelet-preferred-address-types=InternalIP",
+        f"--requestheader-client-ca-file={KEYS}/front-proxy-ca.crt",
+        "--requestheader-allowed-names=front-proxy",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={KEYS}/service-accounts.key",
         f"--service-account-signing-key-file={KEYS}/service-accounts.key",
@@ -75,6 +77,7 @@ def after_api_server() -> list[Service]:
             *_client("controller-manager"),
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
+            "--use-service-account-credentials=true",
             f"--root-ca-file={KEYS}/ca.crt",
             f"--service-account-private-key-file={KEYS}/service-accounts.key",
             f"--flex-volume-plugin-dir={KUBELET}/volume-plugins",
@@ -93,15 +96,6 @@ def after_api_server() -> list[Service]:
         ),
         _kubernetes("kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"),
         Service(
-            "kube-router",
-            (
-                str(program("kube-router", "kube-router")), "--run-firewall", "--run-router=false",
-                "--run-service-proxy=false", f"--kubeconfig={CONFIG}/node-programs.kubeconfig",
-                f"--hostname-override={NODE}", f"--service-cluster-ip-range={SERVICE_RANGE}",
-                "--health-port=0", "--metrics-port=0",
-            ),
-        ),
-        Service(
             "provisioner",
             (
                 str(program("node", "provisioner")), f"-kubeconfig={CONFIG}/node-programs.kubeconfig",
@@ -109,6 +103,19 @@ def after_api_server() -> list[Service]:
             ),
         ),
     ]  # fmt: skip
+
+
+def firewall() -> Service:
+    """Only once the node is known: it ends when it does not find it."""
+    return Service(
+        "kube-router",
+        (
+            str(program("kube-router", "kube-router")), "--run-firewall", "--run-router=false",
+            "--run-service-proxy=false", f"--kubeconfig={CONFIG}/node-programs.kubeconfig",
+            f"--hostname-override={NODE}", f"--service-cluster-ip-range={SERVICE_RANGE}",
+            "--health-port=0", "--metrics-port=0",
+        ),
+    )  # fmt: skip
 
 
 def _client(name: str) -> list[str]:

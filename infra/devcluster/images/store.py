@@ -53,3 +53,11 @@ def give_to_buildah(stand_in: StandIn) -> None:
         return
     pulled = run("buildah", *_BUILDAH, "pull", "--quiet", f"oci-archive:{stand_in.archive}").split()[-1]
     run("buildah", *_BUILDAH, "tag", pulled, stand_in.reference)
+
+
+def forget_containers() -> None:
+    """Remove every container from a containerd whose pods were killed, so that only images are left in it."""
+    containers = run("ctr", *_CTR, "containers", "ls", "--quiet").split()
+    if containers:
+        run("ctr", *_CTR, "tasks", "rm", "--force", *containers, check=False)  # most have none any more
+        run("ctr", *_CTR, "containers", "rm", *containers)

@@ -78,7 +78,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	controller.NewProvisionController(
-		klog.FromContext(ctx), client, *name, folders{root: *root, node: *node}, controller.LeaderElection(false),
+		ctx, client, *name, folders{root: *root, node: *node}, controller.LeaderElection(false),
 	).Run(ctx)
 	return nil
 }

@@ -31,6 +31,12 @@ NOISE = (
     "Running 1 deployment pull step",
     "Executing deployment step",
     "Deployment step",
+    "All deployment steps completed",
+    "Encountered exception during execution",  # the reason is raised
+    "Engine execution exited",
+    "Process for flow run",
+    "Worker '",
+    "Flow run '",
 )
 
 

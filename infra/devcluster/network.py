@@ -23,6 +23,8 @@ SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/bridge/bridge-nf-call-iptables": "1",
 }
+ROUTES = "5111"
+"""The routing table for what pods send."""
 _SYSCTL_ROOT = Path("/proc/sys")
 _TABLES = ("filter", "nat", "mangle", "raw")
 _OURS = re.compile(rf"(?:KUBE-|CNI-|{IPTABLES_CHAIN})")
@@ -46,18 +48,34 @@ def set_up() -> dict[str, str]:
             )
         before[name] = path.read_text().strip()
         path.write_text(value)
-    iptables("-N", IPTABLES_CHAIN)
-    iptables("-A", IPTABLES_CHAIN, "-i", POD_BRIDGE, "!", "-o", POD_BRIDGE, "-j", "REJECT")
-    iptables("-A", IPTABLES_CHAIN, "-o", POD_BRIDGE, "!", "-i", POD_BRIDGE, "-j", "REJECT")
-    iptables("-I", "FORWARD", "-j", IPTABLES_CHAIN)
-    iptables("-A", "FORWARD", "-i", POD_BRIDGE, "-o", POD_BRIDGE, "-j", "ACCEPT",
-             "-m", "comment", "--comment", IPTABLES_CHAIN)  # fmt: skip
+    keep_inside()
     return before
+
+
+def keep_inside() -> None:
+    """What a pod sends outside finds no route, and nothing outside reaches a pod.
+
+    kube-router accepts in `filter` before any rule of ours there, so these are elsewhere.
+    """
+    run("ip", "route", "replace", POD_RANGE, "dev", POD_BRIDGE, "table", ROUTES)
+    run("ip", "route", "replace", "unreachable", "default", "table", ROUTES)
+    run("ip", "rule", "add", "iif", POD_BRIDGE, "lookup", ROUTES, "priority", ROUTES)
+    mangle = ("-t", "mangle")
+    iptables(*mangle, "-N", IPTABLES_CHAIN)
+    iptables(*mangle, "-A", IPTABLES_CHAIN, "-i", POD_BRIDGE, "!", "-o", POD_BRIDGE, "-j", "DROP")
+    iptables(*mangle, "-A", IPTABLES_CHAIN, "!", "-i", POD_BRIDGE, "-o", POD_BRIDGE, "-j", "DROP")
+    iptables(*mangle, "-A", "FORWARD", "-j", IPTABLES_CHAIN)
+    # Where the machine forwards nothing by default, pods may still speak to each other.
+    named = ("-m", "comment", "--comment", IPTABLES_CHAIN)
+    iptables("-A", "FORWARD", "-i", POD_BRIDGE, "-o", POD_BRIDGE, *named, "-j", "ACCEPT")
 
 
 def tear_down(sysctls: dict[str, str]) -> None:
     for name in _interfaces():
         run("ip", "link", "delete", name, check=False)  # one end of a pair takes the other with it
+    while f"lookup {ROUTES}" in run("ip", "rule", "show", check=False):
+        run("ip", "rule", "delete", "priority", ROUTES)
+    run("ip", "route", "flush", "table", ROUTES, check=False)
     for table in _TABLES:
         _clean(table)
     _remove_sets()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from tasks.errors import PlatformError
 
 if TYPE_CHECKING:
-    from lightkube import ApiError, Client
+    from httpx2 import HTTPStatusError
+    from lightkube import Client
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -77,13 +78,11 @@ class Cluster:
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
         """The object as it is now, or None if there is none (or no such kind)."""
-        from lightkube import ApiError
-
         try:
             with _said("get", kind, name):
                 found = _often(lambda: self._api.get(_resource(kind), name, **self._place(kind, namespace)))
         except PlatformError as error:
-            if isinstance(error.__cause__, ApiError) and error.__cause__.status.code == 404:
+            if _status(error.__cause__) == 404:
                 return None
             raise
         return _plain(found)
@@ -92,8 +91,6 @@ class Cluster:
         self, kind: Kind, labels: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> list[Manifest]:
         """All objects of `kind` with these labels; none if there is no such kind. `namespace` "*": anywhere."""
-        from lightkube import ApiError
-
         place: dict[str, Any] = self._place(kind, namespace)
         try:
             with _said("list", kind, ""):
@@ -101,7 +98,7 @@ class Cluster:
                     lambda: list(self._api.list(_resource(kind), labels=dict(labels or {}), **place))
                 )
         except PlatformError as error:
-            if isinstance(error.__cause__, ApiError) and error.__cause__.status.code == 404:
+            if _status(error.__cause__) == 404:
                 return []
             raise
         return [_plain(each) for each in found]
@@ -137,7 +134,6 @@ class Cluster:
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
         """Ask for the deletion of the object and of what it owns; False if there was none."""
-        from lightkube import ApiError
         from lightkube.types import CascadeType
 
         place: dict[str, Any] = self._place(kind, namespace)
@@ -147,21 +143,19 @@ class Cluster:
                     lambda: self._api.delete(_resource(kind), name, cascade=CascadeType.BACKGROUND, **place)
                 )
         except PlatformError as error:
-            if isinstance(error.__cause__, ApiError) and error.__cause__.status.code == 404:
+            if _status(error.__cause__) == 404:
                 return False
             raise
         return True
 
     def logs(self, pod: str, container: str | None = None, lines: int = 30) -> str:
         """The end of a container's log (of its last run, if it waits for a restart); empty if it has none."""
-        from lightkube import ApiError
-
         try:
             with _said("get", POD_LOG, pod):
                 found = self._api.log(pod, namespace=self.namespace, container=container, tail_lines=lines)
                 return "".join(found)
         except PlatformError as error:
-            if isinstance(error.__cause__, ApiError) and error.__cause__.status.code in (400, 404):
+            if _status(error.__cause__) in (400, 404):
                 return ""
             raise
 
@@ -229,13 +223,12 @@ def _often(request: Callable[[], T]) -> T:
     All requests of this module may be repeated.
     """
     import httpx2
-    from lightkube import ApiError
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return request()
-        except ApiError as error:
-            if attempt == ATTEMPTS or not (error.status.code == 429 or (error.status.code or 0) >= 500):
+        except httpx2.HTTPStatusError as error:
+            if attempt == ATTEMPTS or not (_status(error) == 429 or _status(error) >= 500):
                 raise
         except httpx2.TransportError:
             if attempt == ATTEMPTS:
@@ -248,13 +241,12 @@ def _often(request: Callable[[], T]) -> T:
 def _said(verb: str, kind: Kind, name: str) -> Iterator[None]:
     """Errors of the API, in words that name the object, what was observed and the next step."""
     import httpx2
-    from lightkube import ApiError
     from lightkube.core.exceptions import ConfigError
 
     place = f"{kind.name} {name}".rstrip()
     try:
         yield
-    except ApiError as error:
+    except httpx2.HTTPStatusError as error:
         raise PlatformError(place, *_refusal(verb, kind, error)) from error
     except (httpx2.HTTPError, ConfigError) as error:
         raise PlatformError(
@@ -264,9 +256,16 @@ def _said(verb: str, kind: Kind, name: str) -> Iterator[None]:
         ) from error
 
 
-def _refusal(verb: str, kind: Kind, error: "ApiError") -> tuple[str, str]:
+def _status(error: BaseException | None) -> int:
+    """The HTTP status that the API server refused with; 0 if it did not answer. An unknown path is no ApiError."""
+    import httpx2
+
+    return error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else 0
+
+
+def _refusal(verb: str, kind: Kind, error: "HTTPStatusError") -> tuple[str, str]:
     """What was observed, and the next step."""
-    code, message = error.status.code, " ".join(str(error.status.message or error).split())
+    code, message = error.response.status_code, " ".join((_message(error)).split())
     if code == 403:
         return (
             f"may not {verb} {kind.plural} ({message})",
@@ -285,3 +284,10 @@ def _refusal(verb: str, kind: Kind, error: "ApiError") -> tuple[str, str]:
     if "webhook" in message:
         return f"{code} {message}", "See the pods and the certificate of the operator behind this webhook."
     return f"cannot {verb} it: {code} {message}", "Correct what the API server objects to."
+
+
+def _message(error: "HTTPStatusError") -> str:
+    from lightkube import ApiError
+
+    said = error.status.message if isinstance(error, ApiError) else error.response.text
+    return str(said or error)

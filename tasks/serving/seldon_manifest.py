@@ -163,6 +163,7 @@ def server_environment(predictor: Predictor) -> dict[str, str]:
     return {
         "MLSERVER_MODEL_IMPLEMENTATION": RUNTIME,
         "MLSERVER_PARALLEL_WORKERS": "0",
+        "MLSERVER_DEBUG": "false",  # no line in the log for each request
         "SLIPWAY_MODEL_DIGEST": predictor.digest,
         "SLIPWAY_MODEL_VERSION": str(predictor.number),
         "SLIPWAY_DRAIN_FILE": DRAIN_FILE,

@@ -44,7 +44,8 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
             log = "/log" in self.path and status == 200
             content = b"first\nlast\n" if log else json.dumps(document).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "text/plain" if log else "application/json")
+            plain = log or not document
+            self.send_header("Content-Type", "text/plain" if plain else "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -79,10 +80,16 @@ def cluster(api: Api) -> Cluster:
 
 
 def test_what_is_not_there_is_none(cluster: Cluster, api: Api) -> None:
-    api.refuse(404, 'pods "p" not found', times=3)
+    api.refuse(404, 'pods "p" not found', times=2)
     assert cluster.get(POD, "p") is None
-    assert cluster.list(GATEWAY) == []
     assert cluster.delete(POD, "p") is False
+
+
+def test_a_kind_that_the_cluster_does_not_have_is_none(cluster: Cluster, api: Api) -> None:
+    """The API server answers an unknown path in plain text."""
+    api.answers += [(404, {})] * 2
+    assert cluster.get(GATEWAY, "main") is None
+    assert cluster.list(GATEWAY) == []
 
 
 def test_manifests_are_applied_as_they_are(cluster: Cluster, api: Api) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Functions", "Prepared", "code_hash", "load_functions", "prepare", "read_batches", "read_prepared"]
 
+DAY = 86_400
 PACKAGES: dict[Engine, str] = {"pandas": "pandas", "polars": "polars", "spark": "pyspark"}
 
 
@@ -92,9 +93,15 @@ def prepare(spec: ModelSpec, snapshot: Snapshot, engine: Engine, *, with_target:
 
 
 def _sweep(place: str, part: str) -> None:
-    """Remove what writers of an earlier day left unfinished in a local store."""
+    """Remove what writers of an earlier day left unfinished."""
+    if store.is_s3(place):
+        own = store.join(place, part)
+        for file in store.older(place, DAY):
+            if file.startswith(store.join(place, "rows-")) and not file.startswith(f"{own}/"):
+                store.delete(file)
+        return
     for folder in Path(place).glob("rows-*"):
-        if folder.name != part and folder.stat().st_mtime < time.time() - 86_400:
+        if folder.name != part and folder.stat().st_mtime < time.time() - DAY:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,20 @@ def _listed(uri: str) -> Iterator[tuple[str, int]]:
         for item in page.get("Contents", ()):
             if item["Key"] == key or key == "" or item["Key"].startswith(key.rstrip("/") + "/"):
                 yield item["Key"], item["Size"]
+
+
+def older(uri: str, seconds: float) -> list[str]:
+    """The objects below the S3 address `uri` that were written more than `seconds` ago."""
+    bucket, key = split_s3(uri)
+    limit = datetime.now(UTC) - timedelta(seconds=seconds)
+    with reading(uri):
+        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/")
+        return [
+            f"s3://{bucket}/{item['Key']}"
+            for page in pages
+            for item in page.get("Contents", ())
+            if item["LastModified"] < limit
+        ]
 
 
 def delete(uri: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tasks import engines, preparation, sources, store
 from tasks.errors import SlipwayError, SourceError
+from tasks.settings import settings
 from tasks.spec import TARGET, ModelSpec
 from tests.tasks.shop import FUNCTIONS, Shop, orders
 
@@ -211,7 +212,6 @@ def test_the_canonical_frame_does_not_depend_on_the_rows(shop: Shop) -> None:
 
 
 def test_sources_and_store_on_the_s3_stand_in(bucket: Any, shop: Shop, engine: Any, monkeypatch: Any) -> None:
-    from tasks.settings import settings
 
     monkeypatch.setenv("SLIPWAY_STORE", "s3://data/store")
     settings.cache_clear()
@@ -225,3 +225,20 @@ def test_sources_and_store_on_the_s3_stand_in(bucket: Any, shop: Shop, engine: A
     frame = preparation.read_prepared(second)
     assert list(itertools.islice(frame["order"], 3)) == [1, 2, 3]
     assert preparation.read_prepared(first).equals(frame)
+
+
+def test_what_an_unfinished_writer_left_in_s3_goes_after_a_day(
+    bucket: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_STORE", "s3://data/store")
+    settings.cache_clear()
+    spec = shop.spec()
+    first = preparation.prepare(spec, shop.snapshot(), "polars", with_target=True)
+    place = first.uri.rpartition("/")[0]
+    store.write_bytes(f"{place}/rows-unfinished/part-00000.parquet", b"half")
+    for day, left in ((86_400, True), (-60, False)):
+        monkeypatch.setattr(preparation, "DAY", day)
+        store.delete(f"{place}/_complete.json")
+        again = preparation.prepare(spec, shop.snapshot(), "polars", with_target=True)
+        assert store.exists(f"{place}/rows-unfinished") is left
+        assert store.list_files(again.uri) == list(again.files)

@@ -62,7 +62,7 @@ def test_the_model_is_brought_by_an_init_container() -> None:
     pod = deployment["spec"]["template"]["spec"]
     (initializer,) = pod["initContainers"]
     assert initializer["name"] == "flights-model-initializer"
-    assert initializer["image"] == "docker.io/seldonio/rclone-storage-initializer:1.17.1"
+    assert initializer["image"] == "seldonio/rclone-storage-initializer:1.17.1"
     assert initializer["args"] == ["s3://slipway/v1", "/mnt/models"]
     assert initializer["envFrom"] == [{"secretRef": {"name": "store"}}]
     assert {"name": "flights-provision-location", "emptyDir": {}} in pod["volumes"]

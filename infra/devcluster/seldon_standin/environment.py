@@ -42,7 +42,8 @@ def unit_environment(
     variables = _offered(variables, "PREDICTIVE_UNIT_GRPC_SERVICE_PORT", grpc_port)
     variables = _offered(variables, "MLSERVER_GRPC_PORT", grpc_port)
     if unit.get("parameters"):
-        parameters = json.dumps(unit["parameters"], separators=(",", ":"))
+        fields = [{key: each[key] for key in ("name", "value", "type")} for each in unit["parameters"]]
+        parameters = json.dumps(fields, separators=(",", ":"))
         variables = _offered(variables, "PREDICTIVE_UNIT_PARAMETERS", parameters)
     if unit.get("modelUri"):
         variables = _offered(variables, "MLSERVER_MODEL_URI", MODEL_FOLDER)

@@ -113,6 +113,8 @@ def _component(
     deployment = pod_deployment(resource, spec, predictor, index)
     metadata, template = deployment["metadata"], deployment["spec"]["template"]
     services = []
+    metadata["labels"] |= MANAGED | _shadow_label(predictor)
+    template["metadata"]["labels"] |= MANAGED | _shadow_label(predictor)
     for container in template["spec"]["containers"]:
         unit = unit_of(predictor, container["name"])
         if unit is None:
@@ -121,7 +123,7 @@ def _component(
         entry = predictor_service(name, predictor)
         chosen = {f"seldon-app-svc-{container['name']}": own, "seldon-app": entry}
         deployment["spec"]["selector"]["matchLabels"] |= chosen
-        marks = chosen | MANAGED | _type_label(unit)
+        marks = chosen | _type_label(unit)
         metadata["labels"] |= marks
         template["metadata"]["labels"] |= marks
         services.append(_service(resource, predictor, unit, own, f"seldon-app-svc-{container['name']}"))
@@ -137,6 +139,10 @@ def _type_label(unit: Manifest) -> dict[str, str]:
     return {f"seldon.io/{kind.lower().replace('_', '-')}": "true"} if kind and kind != "UNKNOWN_TYPE" else {}
 
 
+def _shadow_label(predictor: Manifest) -> dict[str, str]:
+    return {"seldon.io/shadow": "true"} if predictor.get("shadow") else {}
+
+
 def _service(resource: Manifest, predictor: Manifest, unit: Manifest, name: str, selector: str) -> Manifest:
     deployment = resource["metadata"]["name"]
     labels = {"seldon-deployment-id": deployment_id(deployment), selector: name}
@@ -148,7 +154,7 @@ def _service(resource: Manifest, predictor: Manifest, unit: Manifest, name: str,
         "metadata": {
             "name": name,
             "namespace": resource["metadata"]["namespace"],
-            "labels": labels | MANAGED | _type_label(unit),
+            "labels": labels | MANAGED | _type_label(unit) | _shadow_label(predictor),
             "annotations": dict(predictor.get("annotations") or {}),
         },
         "spec": {

@@ -6,7 +6,7 @@ from .defaults import is_server
 from .environment import METRICS_PATH, MODEL_FOLDER, server_environment, unit_environment
 from .names import LONGEST, Manifest, deployment_id, workload
 
-INITIALIZER_IMAGE = "docker.io/seldonio/rclone-storage-initializer:1.17.1"
+INITIALIZER_IMAGE = "seldonio/rclone-storage-initializer:1.17.1"
 DEFAULT_USER = 8888
 
 

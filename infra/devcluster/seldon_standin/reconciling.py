@@ -16,6 +16,7 @@ from typing import Any, Literal
 from .manifests import Components
 from .names import Manifest, deployment_id
 from .status import (
+    NOT_ROUTED,
     NOT_USED,
     SERVICES,
     has_stopped,
@@ -69,19 +70,22 @@ def decide(
     this.status = with_condition(this.status, SERVICES, complete, said, "", now)
     if ready:
         _clean_up(this, resource, wanted, deployments, services)
+        for kind, reason in NOT_ROUTED.items():
+            this.status = with_condition(this.status, kind, True, reason, "", now)
+    this.status.pop("description", None)
     this.status |= _verdict(complete, stopped)
     return this
 
 
 def _verdict(ready: bool, stopped: bool) -> dict[str, str]:
     if ready:
-        return {"state": "Available", "description": ""}
+        return {"state": "Available"}
     if stopped:
         return {
             "state": "Failed",
             "description": "Deployment is no longer progressing and not available.",
         }
-    return {"state": "Creating", "description": ""}
+    return {"state": "Creating"}
 
 
 def _services(this: Round, wanted: Components, live: Live) -> bool:

@@ -11,13 +11,16 @@ from .names import Manifest
 
 DEPLOYMENTS, SERVICES = "DeploymentsReady", "ServicesReady"
 NOT_USED = {
-    "KedaReady": "No KEDA resources defined",
-    "istioVirtualServicesReady": "No VirtualServices defined",
     "HpasReady": "No HPAs defined",
+    "KedaReady": "No KEDA resources defined",
     "PdbsReady": "No PDBs defined",
+}
+NOT_ROUTED = {
+    "istioVirtualServicesReady": "No VirtualServices defined",
     "AmbassadorMappingsReady": "No Ambassador Mappings defined",
 }
-EVERY = [DEPLOYMENTS, SERVICES, *NOT_USED]
+"""These are said once every Deployment has served."""
+EVERY = [DEPLOYMENTS, SERVICES, *NOT_USED, *NOT_ROUTED]
 
 
 def with_condition(
@@ -27,19 +30,12 @@ def with_condition(
     changed = deepcopy(status)
     by_kind = {each["type"]: each for each in changed.get("conditions") or []}
     _set(by_kind, kind, "True" if is_true else "False", reason, message, now)
-    missing = [each for each in EVERY if by_kind.get(each, {}).get("status") != "True"]
-    if not missing:
-        _set(by_kind, "Ready", "True", "", "", now)
+    states = {each: by_kind.get(each, {}).get("status", "Unknown") for each in EVERY}
+    broken = next((by_kind[each] for each in EVERY if states[each] == "False"), None)
+    if broken is not None:
+        _set(by_kind, "Ready", "False", broken.get("reason", ""), broken.get("message", ""), now)
     else:
-        first = by_kind.get(missing[0], {})
-        _set(
-            by_kind,
-            "Ready",
-            first.get("status", "Unknown"),
-            first.get("reason", ""),
-            first.get("message", ""),
-            now,
-        )
+        _set(by_kind, "Ready", "Unknown" if "Unknown" in states.values() else "True", "", "", now)
     changed["conditions"] = sorted(by_kind.values(), key=lambda each: str(each["type"]))
     return changed
 

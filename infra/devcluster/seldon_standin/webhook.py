@@ -9,11 +9,12 @@ from socket import socket
 from typing import Any
 
 from .certificate import Certificate
-from .manifests import GROUP
 from .names import Manifest
 from .validation import problems
 
 PATH = "/validate-machinelearning-seldon-io-v1-seldondeployment"
+MISSPELT_GROUP = "machinelearing.seldon.io"
+"""As the real operator's refusals spell it."""
 log = logging.getLogger("seldon-standin")
 
 
@@ -27,11 +28,22 @@ def answered(review: Manifest) -> Manifest:
         causes = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
         response["status"] = {
             "status": "Failure",
-            "message": f'SeldonDeployment.{GROUP} "{spec.get("name", "")}" is invalid: {causes}',
+            "message": f'SeldonDeployment.{MISSPELT_GROUP} "{spec.get("name", "")}" is invalid: {causes}',
             "reason": "Invalid",
+            "details": {
+                "name": spec.get("name", ""),
+                "group": MISSPELT_GROUP,
+                "kind": "SeldonDeployment",
+                "causes": [_cause(each) for each in found],
+            },
             "code": 422,
         }
     return {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}
+
+
+def _cause(problem: str) -> dict[str, str]:
+    place, _, message = problem.partition(": ")
+    return {"reason": "FieldValueInvalid", "field": place, "message": message}
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -32,6 +32,7 @@ class Api:
         self.events: list[str] = []
         self.away = False
         self.writes = 0
+        self.labels: dict[str, str] = {}
         self.changed = threading.Condition()
         self.history: list[Manifest] = []
 
@@ -77,8 +78,10 @@ class Api:
                 if item["kind"] == resource.__name__:
                     yield "MODIFIED", resource.from_dict(deepcopy(item))
 
-    def get(self, resource: Any, name: str, namespace: str) -> Any:
+    def get(self, resource: Any, name: str, namespace: str = "") -> Any:
         self.reach()
+        if resource.__name__ == "Namespace":
+            return resource.from_dict({"metadata": {"name": name, "labels": self.labels}})
         if (resource.__name__, name) not in self.objects:
             raise ApiError(status=Status(code=404, message=f"{name} not found"))
         return resource.from_dict(deepcopy(self.objects[resource.__name__, name]))
@@ -187,6 +190,15 @@ def test_what_cannot_be_served_is_failed_with_the_reason_and_said_once(api: Api)
     time.sleep(0.5)
     assert api.events == ["InternalError"]
     assert not any(kind == "Deployment" for kind, _ in api.objects)
+
+
+def test_namespaces_of_another_operator_are_left_to_it(api: Api) -> None:
+    api.labels = {"seldon.io/controller-id": "other"}
+    start(api)
+    time.sleep(0.5)
+    assert api.writes == 1
+    api.labels = {}
+    eventually(lambda: ("Deployment", "flights-v1-0-flights") in api.objects)
 
 
 def test_due_takes_the_earliest_and_keeps_one_entry_each() -> None:

@@ -17,6 +17,7 @@ from lightkube import ApiError, Client
 from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
 from lightkube.types import CascadeType
 
+from .installation import OF_NO_OTHER, Namespace
 from .manifests import Components, Unsupported, components
 from .names import Manifest
 from .reconciling import Action, Live, decide
@@ -141,6 +142,8 @@ class Controller:
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             self.known.pop(key, None)
             return None
+        if _of_another(client, resource):
+            return None
         if resource["metadata"]["generation"] != memory.generation:
             memory.generation, memory.first_seen = resource["metadata"]["generation"], monotonic()
         before = resource.get("status") or {}
@@ -222,6 +225,13 @@ def _read(client: Client, key: Key) -> Manifest | None:
         if error.status.code != NOT_FOUND:
             raise
         return None
+
+
+def _of_another(client: Client, resource: Manifest) -> bool:
+    """Whether another operator looks after it, as its label or its namespace's says."""
+    namespace = dict(client.get(Namespace, resource["metadata"]["namespace"]))
+    marked = (each["metadata"].get("labels") or {} for each in (resource, namespace))
+    return any(OF_NO_OTHER["key"] in labels for labels in marked)
 
 
 def _live(client: Client, kind: type[GenericNamespacedResource], resource: Manifest) -> Live:

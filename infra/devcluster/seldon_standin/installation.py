@@ -19,6 +19,8 @@ from .webhook import PATH
 NAMESPACE = "seldon-system"
 MANAGER = "seldon-standin"
 CRD_PATIENCE = 30.0
+OF_NO_OTHER = {"key": "seldon.io/controller-id", "operator": "DoesNotExist"}
+"""Namespaces and SeldonDeployments with this label belong to another operator, say a real one beside this."""
 
 CustomResourceDefinition = create_global_resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
@@ -56,6 +58,8 @@ def webhooks(address: str, port: int, authority: bytes) -> Manifest:
                         "caBundle": b64encode(authority).decode(),
                     },
                     "failurePolicy": "Fail",
+                    "namespaceSelector": {"matchExpressions": [dict(OF_NO_OTHER)]},
+                    "objectSelector": {"matchExpressions": [dict(OF_NO_OTHER)]},
                     "sideEffects": "None",
                     "timeoutSeconds": 10,
                     "rules": [

@@ -30,6 +30,8 @@ GONE_SECONDS = 60.0
 """How long it may take until what a SeldonDeployment no longer has is gone."""
 OPERATOR_SECONDS = 10.0
 """How much of that is the operator's."""
+CAUSE_LINES = 200
+"""How far back in a log the cause of a crash is looked for."""
 LOOK = 0.5
 """Seconds between two looks at the pods."""
 
@@ -207,7 +209,9 @@ class SeldonServing:
             return
         name = f"predictor {manifests.service_name(wanted.model, wanted.predictor.number)}"
         if verdict.failure:
-            raise ServingError(name, verdict.failure, advice(verdict.failure))
+            cause = pods.cause_in(self.log_tail(wanted.model, wanted.predictor.number, CAUSE_LINES))
+            said = f"; its log says: {cause}" if cause else ""
+            raise ServingError(name, verdict.failure + said, advice(verdict.failure))
         said = self._operator_says(wanted.model)
         raise ServingError(
             name,

@@ -4,6 +4,7 @@ The operator's own status is not asked: it has no observedGeneration, may be sta
 that crashes again and again as healthy.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from tasks.serving.seldon_manifest import environment_of, initializer_name
 
 Manifest = dict[str, Any]
 
+EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Refused|Interrupt|Exit)\b")
 NO_ROOM_SECONDS = 20.0
 """How long a pod may wait for room that nobody is known to be making."""
 NEVER_STARTS = {
@@ -215,6 +217,12 @@ def image_digest(pod: Manifest, container: str) -> str:
         if "sha256:" in place:
             return "sha256:" + place.rpartition("sha256:")[2]
     return ""
+
+
+def cause_in(log: str) -> str:
+    """The last line of a Python server's log that names an exception, or an empty text."""
+    found = [line for line in log.splitlines() if EXCEPTION.match(line)]
+    return _words(found[-1]) if found else ""
 
 
 def _words(text: object) -> str:

@@ -93,9 +93,7 @@ def needs(**changes: str) -> str:
             "its image cannot be pulled (ImagePullBackOff",
             id="image",
         ),
-        pytest.param(
-            spoilt_uri("s3://slipway/no/such/model"), {}, "-model-initializer of pod", id="download"
-        ),
+        pytest.param(spoilt_uri("s3://no-such-bucket/model"), {}, "-model-initializer of pod", id="download"),
         pytest.param(
             needs(memory="48Mi"),
             {},

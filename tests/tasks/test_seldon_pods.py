@@ -8,7 +8,7 @@ import pytest
 from tasks.serving import Predictor
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving.seldon import advice
-from tasks.serving.seldon_pods import Verdict, Wanted, culprit, image_digest, judge
+from tasks.serving.seldon_pods import Verdict, Wanted, cause_in, culprit, image_digest, judge
 from tasks.spec_schema import ServingSpec
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -270,3 +270,14 @@ def test_the_digest_of_the_image_that_runs() -> None:
     assert image_digest(tagged, "iris") == ""
     tagged["status"]["containerStatuses"][0]["imageID"] = "docker.io/slipway/model-server@sha256:bb"
     assert image_digest(tagged, "iris") == "sha256:bb"
+
+
+def test_the_cause_in_the_log_of_a_server_that_ended() -> None:
+    log = """Traceback (most recent call last):
+  File "server.py", line 125, in start
+slipway_model_server.digest.ModelRefused: /mnt/models: is not a folder
+mlserver.errors.MLServerError: model iris refused: /mnt/models: is not a folder
+INFO:     Shutting down
+"""
+    assert cause_in(log) == "mlserver.errors.MLServerError: model iris refused: /mnt/models: is not a folder"
+    assert cause_in("INFO: Errors: none") == ""

@@ -69,6 +69,7 @@ def s3a(found: Settings) -> dict[str, str]:
         ),
         "endpoint.region": found.region,
         "attempts.maximum": "5",
+        "input.stream.type": "classic",  # the other one remembers the size of objects that have changed
     }
     if found.s3_endpoint:
         chosen |= {

@@ -19,7 +19,7 @@ from tasks.preparation import Prepared, prepare
 from tasks.scoring import Champion
 from tasks.settings import settings
 from tasks.spec import ModelSpec
-from tests.tasks.shop import Shop, orders, shops
+from tests.tasks.shop import FUNCTIONS, Shop, orders, shops
 from tests.tasks.test_scoring import stored_model
 
 JARS = os.environ.get("SLIPWAY_TEST_S3A_JARS", "")
@@ -68,9 +68,9 @@ def test_prepared_rows_are_those_of_pandas(spec: ModelSpec) -> None:
 
 
 def test_csv_is_converted_once_for_the_executors(spec: ModelSpec, shop: Shop, tmp_path: Path) -> None:
-    orders().write_csv(tmp_path / "orders.csv")
-    store.copy_to_s3(str(tmp_path / "orders.csv"), "s3://data/shop/orders.csv")
-    spec = shop.spec(sources={**SOURCES, "orders": "s3://data/shop/orders.csv"})
+    shops().write_csv(tmp_path / "shops.csv")
+    store.copy_to_s3(str(tmp_path / "shops.csv"), "s3://data/shop/shops.csv")
+    spec = shop.spec(sources={**SOURCES, "shops": "s3://data/shop/shops.csv"})
     assert prepared(spec).rows == 40
     assert len(store.list_files("s3://data/store/converted")) == 1
 
@@ -91,11 +91,8 @@ def test_a_source_that_changes_meanwhile_leaves_nothing(
 
 
 def test_a_failing_function_leaves_nothing(spec: ModelSpec, shop: Shop) -> None:
-    shop.functions(
-        "import narwhals as nw\n\ndef prepare(orders, shops):\n"
-        "    native = nw.to_native(orders)\n"
-        "    return nw.from_native(native.selectExpr('*', \"raise_error('no')\")).lazy()\n"
-    )
+    check = """busy = nw.from_native(busy.to_native().filter("assert_true(shop = 's9') is null"))"""
+    shop.functions(FUNCTIONS.replace("joined = busy", f"{check}\n    joined = busy"))
     with pytest.raises(PreparationError, match="fails with"):
         prepared(spec)
     assert not store.list_files("s3://data/store/prepared")

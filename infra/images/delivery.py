@@ -19,6 +19,9 @@ class Destination(Protocol):
     def bring(self, image: Built, archive: Path) -> Built:
         """Bring the image of the archive there, if it is not; returns it with the digest it has there."""
 
+    def others(self) -> dict[str, Built]:
+        """Images that are not made here, by name, where only this destination knows their digest."""
+
 
 class Registry:
     """A registry that REGISTRY names. What was pushed once, as `known` tells, is there."""
@@ -38,6 +41,9 @@ class Registry:
             self._builder().load(archive, name)
         return replace(image, digest=self._builder().push(name, name))
 
+    def others(self) -> dict[str, Built]:
+        return {}
+
 
 class DevelopmentCluster:
     """The cluster of `make cluster`, whose node takes archives."""
@@ -51,6 +57,21 @@ class DevelopmentCluster:
         reference = devcluster.load(archive, f"{image.image}:{image.tag}")
         return replace(image, digest=reference.partition("@")[2])
 
+    def others(self) -> dict[str, Built]:
+        """The stand-ins of images that a user's cluster would pull: the node has them, by their own digests."""
+        from infra.devcluster.images.archive import manifest_digest
+        from infra.devcluster.images.standins import OF_THE_PLATFORM
+        from tasks.platform_lock import LOCK, parse_lock
+
+        locked = parse_lock(LOCK.read_text(), LOCK).images
+        names = {f"{one.image}:{one.tag}": name for name, one in locked.items()}
+        found = {}
+        for one in OF_THE_PLATFORM:
+            if one.reference in names and one.archive.exists():
+                image, _, tag = one.reference.rpartition(":")
+                found[names[one.reference]] = Built(image, tag, manifest_digest(one.archive))
+        return found
+
 
 class Nowhere:
     """Built and kept; the way to a cluster is the user's to choose."""
@@ -62,6 +83,9 @@ class Nowhere:
 
     def bring(self, image: Built, archive: Path) -> Built:
         return image
+
+    def others(self) -> dict[str, Built]:
+        return {}
 
 
 def choose(registry: str, known: Mapping[str, Built], builder: Callable[[], Builder]) -> Destination:

@@ -51,13 +51,14 @@ def make(work: Work, names: Sequence[str]) -> dict[str, Built]:
 
     known = lockfile.read(work.local)
     destination = delivery.choose(work.registry, known, builder)
+    lockfile.write(work.local, {**known, **destination.others()})
     for target in targets:
         built, kept = build(work, target, destination.repository, builder)
         built = destination.bring(built, kept)
         known = {**lockfile.read(work.local), target.name: built}
         lockfile.write(work.local, known)
         work.say(f"{target.name}: {built.reference}\n    {destination.told}")
-    return known
+    return {target.name: known[target.name] for target in targets}
 
 
 def build(work: Work, target: Target, repository: str, builder: Callable[[], Builder]) -> tuple[Built, Path]:

@@ -1,5 +1,7 @@
 """From where what can be reached: connections that must work, and all the others, which must fail."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tasks.platform_lock import load_lock
@@ -47,32 +49,37 @@ def targets(platform_up: Outside) -> dict[str, tuple[str, int]]:
     }
 
 
-@pytest.mark.parametrize(
-    ("namespace", "labels", "reached"),
-    [
-        (TRAINING, {"slipway.io/role": "training"}, {STORE, MLFLOW, PREFECT}),
-        (TRAINING, {"slipway.io/role": "spark-driver"}, {STORE, MLFLOW, PREFECT, KUBERNETES}),
-        (TRAINING, {"spark-role": "executor"}, {STORE}),
-        (TRAINING, {}, set()),
-        (SERVING, {"slipway.io/role": "release"}, {STORE, MLFLOW, PREFECT, KUBERNETES}),
-        (SERVING, {"seldon-deployment-id": "network-test"}, {STORE}),
-        (SERVING, {}, set()),
-        (PLATFORM, {"app.kubernetes.io/name": "worker"}, {PREFECT, KUBERNETES}),
-        (PLATFORM, {"slipway.io/role": "verification"}, {STORE, POSTGRES, MLFLOW, PREFECT}),
-        (PLATFORM, {}, set()),
-        ("default", {}, {KUBERNETES}),
-        ("default", {"slipway.io/role": "release"}, {KUBERNETES}),
-    ],
-)
-def test_a_pod_reaches_what_it_needs_and_nothing_else(
-    platform_up: Outside,
-    targets: dict[str, tuple[str, int]],
-    namespace: str,
-    labels: dict[str, str],
-    reached: set[str],
-) -> None:
-    wanted = sorted(reached)
-    settled, again = run(
-        platform_up, namespace, CONNECT.format(targets=targets, wanted=wanted), labels=labels
-    )
-    assert (settled, again) == (wanted, wanted)
+PODS: dict[str, tuple[str, dict[str, str], set[str]]] = {
+    "a retrain": (TRAINING, {"slipway.io/role": "training"}, {STORE, MLFLOW, PREFECT}),
+    "a Spark driver": (TRAINING, {"slipway.io/role": "spark-driver"}, {STORE, MLFLOW, PREFECT, KUBERNETES}),
+    "an executor": (TRAINING, {"spark-role": "executor"}, {STORE}),
+    "any pod of training": (TRAINING, {}, set()),
+    "a release": (SERVING, {"slipway.io/role": "release"}, {STORE, MLFLOW, PREFECT, KUBERNETES}),
+    "a model": (SERVING, {"seldon-deployment-id": "network-test"}, {STORE}),
+    "any pod of serving": (SERVING, {}, set()),
+    "a worker": (PLATFORM, {"app.kubernetes.io/name": "worker"}, {PREFECT, KUBERNETES}),
+    "a verification": (PLATFORM, {"slipway.io/role": "verification"}, {STORE, POSTGRES, MLFLOW, PREFECT}),
+    "any pod of the platform": (PLATFORM, {}, set()),
+    "a pod elsewhere": ("default", {}, {KUBERNETES}),
+    "a pod elsewhere that says it is a release": ("default", {"slipway.io/role": "release"}, {KUBERNETES}),
+}
+
+
+@pytest.fixture(scope="module")
+def reached(platform_up: Outside, targets: dict[str, tuple[str, int]]) -> dict[str, list[list[str]]]:
+    """What each pod reached, twice: all look at once."""
+
+    def look(name: str) -> list[list[str]]:
+        namespace, labels, wanted = PODS[name]
+        script = CONNECT.format(targets=targets, wanted=sorted(wanted))
+        found: list[list[str]] = run(platform_up, namespace, script, labels=labels)
+        return found
+
+    with ThreadPoolExecutor(6) as beside:
+        return dict(zip(PODS, beside.map(look, PODS), strict=True))
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_reaches_what_it_needs_and_nothing_else(name: str, reached: dict[str, list[list[str]]]) -> None:
+    wanted = sorted(PODS[name][2])
+    assert reached[name] == [wanted, wanted]

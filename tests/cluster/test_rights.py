@@ -65,7 +65,9 @@ FORBIDDEN = [
 
 def can(cli: Outside, home: str, account: str, verb: str, resource: str, namespace: str) -> bool:
     who = f"system:serviceaccount:{home}:{account}"
-    said = cli.run("kubectl", "auth", "can-i", verb, resource, "--as", who, "--namespace", namespace)
+    kind, _, part = resource.partition("/")
+    asked = [verb, kind, f"--subresource={part}", "--as", who, "--namespace", namespace]
+    said = cli.run("kubectl", "auth", "can-i", *asked)
     assert said.stdout.strip() in ("yes", "no"), said.stderr
     return said.stdout.strip() == "yes"
 

@@ -27,7 +27,7 @@ def reached(*servers: Server) -> Iterator[Settings]:
     """
     with ExitStack() as opened:
         if settings().platform == "cluster" and not settings().inside:
-            if not settings().store:
+            if "store" in servers and not settings().store:
                 opened.enter_context(variables(_recorded(settings())))
             for server in servers:
                 opened.enter_context(variables(_ways(server, settings(), opened)))
@@ -43,6 +43,12 @@ def _recorded(found: Settings) -> dict[str, str]:
     if record is None:
         raise _no_platform(f"ConfigMap slipway-platform in namespace {found.platform_namespace}")
     written: dict[str, str] = json.loads(record["data"]["settings.json"])
+    if not written:
+        raise PlatformError(
+            f"platform in namespace {found.platform_namespace}",
+            "its bootstrap has not come to its end",
+            "Run `slipway bootstrap` again: it goes on from there.",
+        )
     return {f"SLIPWAY_{name.upper()}": value for name, value in written.items() if value}
 
 

@@ -115,6 +115,6 @@ def test_a_cluster_without_the_platform_says_so(
         pytest.raises(
             PlatformError, match=r"slipway-platform in namespace elsewhere: does not exist.*bootstrap"
         ),
-        reached("Prefect"),
+        reached("Prefect", "store"),
     ):
         pass

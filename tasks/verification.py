@@ -67,7 +67,8 @@ def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> 
         pods = cluster.list(POD, {"job-name": job_name})
         log = cluster.logs(pods[-1]["metadata"]["name"], lines=40).strip() if pods else ""
         if ended != "Complete":
-            observed = f"is not well: {log or trouble(pods) or 'its pod did not come'}"
+            said = log.splitlines()[-1] if log else trouble(pods) or "its pod did not come"
+            observed = f"is not well: {said}"
             raise PlatformError(
                 f"component {name}", observed, "Correct this, then run `slipway bootstrap` again."
             )

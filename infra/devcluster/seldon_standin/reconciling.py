@@ -27,7 +27,7 @@ from .status import (
     with_counts,
 )
 
-LAST_APPLIED = "seldon.io/last-applied"
+LAST_APPLIED = "slipway.io/last-applied"
 Live = Mapping[str, Manifest]
 
 

@@ -12,13 +12,10 @@ from tasks import deployments
 from tasks.errors import PlatformError
 from tasks.platform_lock import load_lock
 from tasks.pools import make_pools, markers
-from tasks.prefect_api import ask
 from tasks.reach import reached
 from tasks.settings import ROOT, child_environment, client_environment, settings
 
 FLOW_IMAGES = ("flow", "flow-spark")
-REMEMBERED = "slipway_registered"
-"""Prefect variable with the hash of what was registered last."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,10 @@ def deploy(say: Callable[[str], None] = quiet, *, images: bool = True) -> Deploy
         pools = deploy_pools()
         if pools:
             say(f"work pools: {', '.join(pools)}")
-        wanted = deployments.file_hash()
-        if remembered(found.prefect_url) == wanted and deployments.complete(found.prefect_url):
-            return DeployResult(pools, (), ())
-        say("registering the deployments of prefect.yaml")
         environment = child_environment(client_environment(found) | secret_environment())
-        registered = deployments.register(found.prefect_url, environment)
-        remember(found.prefect_url, wanted)
+        registered = deployments.ensure(found.prefect_url, environment)
+    if registered is None:
+        return DeployResult(pools, (), ())
     return DeployResult(pools, registered.deployments, registered.removed)
 
 
@@ -86,16 +80,3 @@ def secret_environment() -> dict[str, str]:
     """What the Prefect client of a child process needs to be let in."""
     auth = settings().prefect_auth.get_secret_value()
     return {"PREFECT_API_AUTH_STRING": auth} if auth else {}
-
-
-def remembered(api: str) -> str | None:
-    answer = ask("GET", f"{api}/variables/name/{REMEMBERED}")
-    return None if answer.status_code == 404 else str(answer.raise_for_status().json()["value"])
-
-
-def remember(api: str, value: str) -> None:
-    if remembered(api) is None:
-        body = {"name": REMEMBERED, "value": value}
-        ask("POST", f"{api}/variables/", body).raise_for_status()
-    else:
-        ask("PATCH", f"{api}/variables/name/{REMEMBERED}", {"value": value}).raise_for_status()

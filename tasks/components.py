@@ -122,12 +122,10 @@ def _pools(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, 
 
 
 def _deployments(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
-    made_from, api = deployments.file_hash(), prefect.url
-    if site.last(component).made_from == made_from and deployments.complete(api):
-        return made_from, "unchanged"
-    say(component, "registering what prefect.yaml says")
-    deployments.register(api, child_environment(_client(api)))
-    return made_from, _did(site, component, True)
+    registered = deployments.ensure(prefect.url, child_environment(_client(prefect.url)))
+    if registered is not None:
+        say(component, "registered what prefect.yaml says")
+    return deployments.file_hash(), _did(site, component, registered is not None)
 
 
 def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:

@@ -16,6 +16,8 @@ from tasks.settings import ROOT
 FILE = ROOT / "prefect.yaml"
 TAG = "slipway"
 """Deployments of the file carry it; those that somebody made by hand do not, and stay."""
+REMEMBERED = "slipway_registered"
+"""Prefect variable with the hash of what was registered last."""
 CLEAR = {"PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true"}
 """Without it `schedules: []` in the file leaves the server's schedules alive."""
 
@@ -35,6 +37,29 @@ def file_hash() -> str:
     for file in (FILE, ROOT / "uv.lock", automations, *sorted((ROOT / "flows").glob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def ensure(api: str, environment: Mapping[str, str]) -> Registered | None:
+    """`register`, unless what the server has was registered from just this; then None."""
+    wanted = file_hash()
+    if _remembered(api) == wanted and complete(api):
+        return None
+    registered = register(api, environment)
+    _remember(api, wanted)
+    return registered
+
+
+def _remembered(api: str) -> str | None:
+    answer = ask("GET", f"{api}/variables/name/{REMEMBERED}")
+    return None if answer.status_code == 404 else str(answer.raise_for_status().json()["value"])
+
+
+def _remember(api: str, value: str) -> None:
+    if _remembered(api) is None:
+        body = {"name": REMEMBERED, "value": value}
+        ask("POST", f"{api}/variables/", body).raise_for_status()
+    else:
+        ask("PATCH", f"{api}/variables/name/{REMEMBERED}", {"value": value}).raise_for_status()
 
 
 def register(api: str, environment: Mapping[str, str]) -> Registered:

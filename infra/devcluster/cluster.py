@@ -1,6 +1,7 @@
 """Starting, stopping and looking at the cluster as a whole."""
 
 import json
+import os
 import shutil
 import socket
 import time
@@ -19,6 +20,7 @@ from infra.devcluster import (
     preflight,
     processes,
     programs,
+    seldon,
     services,
     state,
 )
@@ -28,6 +30,17 @@ from infra.devcluster.state import State
 from tasks.errors import PlatformError
 
 _LINKED = (("kubernetes", "kubectl"), ("helm", "helm"))
+_FOREIGN = tuple(
+    Path(path)
+    for path in (
+        "/var/lib/kubelet",
+        "/var/lib/cni",
+        "/var/log/containers",
+        "/run/containerd",
+        "/opt/containerd",
+    )
+)
+"""Folders that Kubernetes and containerd make wherever one tells them to keep their things."""
 PATIENCE = 240.0
 """Seconds for one part to come up. An idle machine needs a few; one that builds at the same time, many."""
 _NODE_BUILDS = ("kubernetes", "node", "coredns", "kube-router", "helm")
@@ -42,6 +55,7 @@ def up(say: Say) -> None:
             _link_programs()
             say(f"The development cluster already runs, for {_age(found)}: context {layout.NAME}")
             return
+        chart = seldon.chart()
         preflight.require_packages()
         if _anything_left(found):
             say("Taking away what is left of an earlier development cluster")
@@ -53,10 +67,12 @@ def up(say: Say) -> None:
         programs.ensure(_NODE_BUILDS, say)
         standins.ensure_archives(standins.OF_THE_NODE, say)
         begun = time.monotonic()
-        _start()
+        _start(chart)
         say(f"The node is ready after {time.monotonic() - begun:.0f} s")
         _link_programs()
         load_stand_ins(say)
+        if chart is not None:
+            seldon.install(chart, say)
         say(f"The development cluster runs: kubectl --context {layout.NAME} get pods -A")
 
 
@@ -111,7 +127,8 @@ def load_stand_ins(say: Say) -> None:
     store.give_to_buildah(standins.PYTHON)
 
 
-def _start() -> None:
+def _start(chart: Path | None) -> None:
+    new_folders = [str(folder) for folder in _FOREIGN if not folder.exists()]
     for folder in (layout.RUN, layout.DATA, layout.VOLUMES, layout.ETCD):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -119,7 +136,7 @@ def _start() -> None:
     network.run("mount", "-t", "tmpfs", "-o", "mode=0700,size=2g", "slipway-etcd", str(layout.ETCD))
     layout.VOLUMES.chmod(0o755)
     layout.DATA.chmod(0o711)
-    running = State()
+    running = State(new_folders=new_folders)
     state.write(running)
     authority = keys.write_all()
     configuration.write_all()
@@ -136,9 +153,14 @@ def _start() -> None:
     processes.wait_until("kube-apiserver", _alive(running, api_answers), PATIENCE, "kube-apiserver")
     _spawn(running, *services.after_api_server())
     _kubectl("apply", "--server-side", "--force-conflicts", "-f", str(layout.CLUSTER_OBJECTS))
+    if chart is None:
+        _spawn(running, seldon.standin())
     processes.wait_until("the node", _alive(running, _node_ready), PATIENCE, "kubelet")
     _spawn(running, services.firewall())
     processes.wait_until("CoreDNS", _alive(running, _dns_ready), PATIENCE, "kubelet")
+    if chart is None:
+        ready = _alive(running, seldon.standin_ready)
+        processes.wait_until("the Seldon stand-in", ready, PATIENCE, seldon.STANDIN)
 
     user = kubeconfig.user_file()
     ours = keys.kubeconfig(authority.pem, *authority.sign(*_admin()))
@@ -245,6 +267,7 @@ def _take_away(found: State | None) -> None:
     if found and found.kubeconfig:
         kubeconfig.remove(Path(found.kubeconfig), found.previous_context)
     _remove_files(keep_images=images_are_clean)
+    _remove_foreign(set(found.new_folders) if found else set())
 
 
 def _forget_containers() -> bool:
@@ -274,6 +297,17 @@ def _remove_files(*, keep_images: bool) -> None:
         _remove(layout.STATE)  # the last, because it says that there is something to take away
     if layout.RUN.exists():
         shutil.rmtree(layout.RUN)
+
+
+def _remove_foreign(new: set[str]) -> None:
+    """What lies where others keep such things, too: folders that were not there before, and files of ours."""
+    for folder in _FOREIGN:
+        if str(folder) in new:
+            _remove(folder)
+    links = Path("/var/log/containers").glob("*.log")
+    results = Path("/var/lib/cni/results").glob(f"{configuration.NETWORK_NAME}-*")
+    for path in (*(link for link in links if str(layout.POD_LOGS) in os.readlink(link)), *results):
+        path.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -26,6 +26,7 @@ from infra.devcluster.layout import (
 )
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
+NETWORK_NAME = "slipway"
 _NOBODY_LISTENS = "http://127.0.0.1:9"
 
 _CONTAINERD = f"""\
@@ -79,7 +80,7 @@ capabilities = ["pull", "resolve"]
 
 _NETWORK: dict[str, Any] = {
     "cniVersion": "0.4.0",
-    "name": "slipway",
+    "name": NETWORK_NAME,
     "plugins": [
         {
             "type": "bridge",
@@ -140,6 +141,7 @@ _KUBE_PROXY: dict[str, Any] = {
     "clusterCIDR": POD_RANGE,
     "hostnameOverride": NODE,
     "mode": "iptables",
+    "iptables": {"localhostNodePorts": False},
     # The machine's own connections are none of the cluster's business.
     "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
 }

@@ -19,10 +19,18 @@ from infra.devcluster.layout import (
 from infra.devcluster.preflight import find
 from tasks.errors import PlatformError
 
-SYSCTLS = {
+SYSCTLS: dict[str, str | None] = {
     "net/ipv4/ip_forward": "1",
     "net/bridge/bridge-nf-call-iptables": "1",
+    # The kubelet sets these, and nobody else would set them back.
+    "vm/overcommit_memory": None,
+    "vm/panic_on_oom": None,
+    "kernel/panic": None,
+    "kernel/panic_on_oops": None,
+    "kernel/keys/root_maxkeys": None,
+    "kernel/keys/root_maxbytes": None,
 }
+"""Kernel settings that are set for the cluster, or only remembered, and set back at its end."""
 ROUTES = "5111"
 """The routing table for what pods send."""
 _SYSCTL_ROOT = Path("/proc/sys")
@@ -40,6 +48,8 @@ def set_up() -> dict[str, str]:
     before = {}
     for name, value in SYSCTLS.items():
         path = _SYSCTL_ROOT / name
+        if value is None and not path.exists():
+            continue
         if not path.exists():
             raise PlatformError(
                 f"kernel setting {name.replace('/', '.')}",
@@ -47,7 +57,8 @@ def set_up() -> dict[str, str]:
                 "Load its module: modprobe br_netfilter",
             )
         before[name] = path.read_text().strip()
-        path.write_text(value)
+        if value is not None:
+            path.write_text(value)
     keep_inside()
     return before
 
@@ -81,7 +92,7 @@ def tear_down(sysctls: dict[str, str]) -> None:
     _remove_sets()
     for name, value in sysctls.items():
         path = _SYSCTL_ROOT / name
-        if path.exists():
+        if path.exists() and path.read_text().strip() != value:
             path.write_text(value)
 
 

@@ -99,7 +99,7 @@ def require_ports() -> None:
             address = connection.laddr
             if address and address.ip in ("0.0.0.0", "::", "127.0.0.1", NODE_ADDRESS):  # noqa: S104
                 listening[address.port] = connection.pid
-    wanted = {**LOOPBACK_PORTS, "kube-apiserver": API_PORT, "kubelet": 10250}
+    wanted = {**LOOPBACK_PORTS, "kube-apiserver": API_PORT, "kubelet": 10250, "the Seldon stand-in": 9443}
     for service, port in wanted.items():
         if port in listening:
             raise PlatformError(

@@ -13,12 +13,14 @@ from infra.local.processes import spawn as spawn_detached
 from tasks.errors import PlatformError
 
 _NAMES = ("etcd", "containerd", "containerd-shim")
+_MODULE = "infra.devcluster.seldon_standin"
 
 
 def spawn(service: Service) -> Identity:
     """Start a service, detached; its log is `<data>/logs/<name>.log`."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return spawn_detached(list(service.command), {"PATH": path}, Path("/"), log(service.name))
+    direct = {"NO_PROXY": "*", "no_proxy": "*"}  # nothing that it speaks to is outside
+    return spawn_detached(list(service.command), {"PATH": path, **direct}, service.folder, log(service.name))
 
 
 def log(name: str) -> Path:
@@ -38,7 +40,7 @@ def belongs(executable: str, name: str, command: list[str]) -> bool:
     places = (str(DATA), str(RUN))
     if executable.startswith(f"{cache()}/programs/"):
         return any(place in part for part in command for place in places)
-    known = name.startswith(_NAMES)
+    known = name.startswith(_NAMES) or _MODULE in command
     return known and any(place in part for part in command for place in places)
 
 

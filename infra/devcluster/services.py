@@ -1,6 +1,7 @@
 """The processes of the node, with their command lines."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.devcluster.layout import (
     API_PORT,
@@ -25,6 +26,7 @@ _PEER_URL = f"http://127.0.0.1:{ETCD_PORT + 1}"
 class Service:
     name: str
     command: tuple[str, ...]
+    folder: Path = Path("/")
 
 
 def etcd() -> Service:

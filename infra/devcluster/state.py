@@ -24,6 +24,7 @@ class State:
     sysctls: dict[str, str] = field(default_factory=dict)
     kubeconfig: str = ""
     previous_context: str | None = None
+    new_folders: list[str] = field(default_factory=list)
 
     def dead(self) -> list[str]:
         """Services that were started and do not run any more."""

@@ -1,0 +1,54 @@
+"""Seldon Core's operator: the stand-in of `seldon_standin/`, or the real chart that SELDON_CHART names."""
+
+import os
+import sys
+from pathlib import Path
+
+from infra.devcluster import processes
+from infra.devcluster.layout import CHECKOUT, DATA, admin_kubeconfig
+from infra.devcluster.network import run
+from infra.devcluster.programs import Say, program
+from infra.devcluster.services import Service
+from tasks.errors import PlatformError
+
+STANDIN = "seldon-standin"
+CHART = "SELDON_CHART"
+_READY = "seldon-standin is ready"
+
+
+def chart() -> Path | None:
+    """The folder of the real chart, if one is named."""
+    named = os.environ.get(CHART)
+    if not named:
+        return None
+    folder = Path(named)
+    if not (folder / "Chart.yaml").is_file():
+        raise PlatformError(
+            f"{CHART}={named}",
+            "is no folder of a Helm chart",
+            f"Name the folder with Chart.yaml, or unset {CHART}.",
+        )
+    return folder.resolve()
+
+
+def standin() -> Service:
+    command = (
+        sys.executable, "-m", "infra.devcluster.seldon_standin", f"--kubeconfig={admin_kubeconfig()}",
+        f"--state={DATA}/{STANDIN}",
+    )  # fmt: skip
+    return Service(STANDIN, command, CHECKOUT)
+
+
+def standin_ready() -> bool:
+    log = processes.log(STANDIN)
+    return log.exists() and _READY in log.read_text(errors="replace")
+
+
+def install(folder: Path, say: Say) -> None:
+    """The real chart. Its images must have been loaded, as `infra.devcluster.load` does."""
+    say(f"Installing Seldon Core from {folder}")
+    run(
+        str(program("helm", "helm")), "upgrade", "--install", "seldon-core", str(folder),
+        f"--kubeconfig={admin_kubeconfig()}", "--namespace=seldon-system", "--create-namespace",
+        "--set=istio.enabled=false", "--wait", "--timeout=180s",
+    )  # fmt: skip

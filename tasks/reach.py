@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Literal
@@ -15,6 +16,8 @@ from tasks.settings import Settings, connect, settings
 Server = Literal["Prefect", "MLflow", "model", "store"]
 TIMEOUT = 2.0
 """Seconds that a server may take to say that it is well."""
+PATIENCE = 20.0
+"""Seconds for which one in a cluster is asked again: its pod may just be replaced by another."""
 
 
 @contextmanager
@@ -137,12 +140,17 @@ def _require(client: httpx.Client, server: Server, found: Settings) -> None:
             f"has no address: the platform was never started under {found.home}",
             f"Start it with `slipway up`, or set {variable}.",
         )
+    until = time.monotonic() + (0.0 if found.platform == "embedded" or found.inside else PATIENCE)
+    while (observed := _looked_at(client, base, path)) is not None:
+        if time.monotonic() > until:
+            raise PlatformError(f"{server} server {base}", observed, how)
+        time.sleep(0.5)
+
+
+def _looked_at(client: httpx.Client, base: str, path: str) -> str | None:
+    """What is wrong with a server; None if it is well."""
     try:
         answer = client.get(f"{base}{path}")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        observed = f"does not answer ({error or type(error).__name__})"
-    else:
-        if answer.is_success:
-            return
-        observed = f"answers {answer.status_code} at {path}"
-    raise PlatformError(f"{server} server {base}", observed, how)
+        return f"does not answer ({error or type(error).__name__})"
+    return None if answer.is_success else f"answers {answer.status_code} at {path}"

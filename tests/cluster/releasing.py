@@ -47,7 +47,7 @@ from tasks.golden import Golden
 from tasks.serving import serving
 from tests.release import load
 load.PAUSE = 0.02
-known = {int(number): Golden.model_validate(each) for number, each in KNOWN.items()}
+known = {int(number): Golden.model_validate_json(json.dumps(each)) for number, each in KNOWN.items()}
 with load.Load(serving().stable(MODEL), known) as asking:
     give('started')
     while not os.path.exists(STOP):

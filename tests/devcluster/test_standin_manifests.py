@@ -241,6 +241,26 @@ def test_the_annotation_counts_on_the_predictor_only() -> None:
         components(wanted)
 
 
+def test_a_shadow_is_labelled_and_a_helper_in_a_pod_of_its_own_has_no_service() -> None:
+    helped = predictor("v1", 100)
+    helped["componentSpecs"].append({"spec": {"containers": [{"name": "helper", "image": "h"}]}})
+    made = components(seldon_deployment(helped, predictor("v2", 10) | {"shadow": True}))
+    first, helper, shadow = made.deployments
+    assert helper["metadata"]["name"] == "flights-v1-1-helper"
+    assert helper["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "seldon-core"
+    assert "seldon.io/shadow" not in first["metadata"]["labels"]
+    assert shadow["spec"]["template"]["metadata"]["labels"]["seldon.io/shadow"] == "true"
+    assert len(made.services) == 4
+
+
+def test_parameters_are_written_as_the_operator_does() -> None:
+    wanted = predictor("v1")
+    wanted["graph"]["parameters"] = [{"type": "INT", "name": "a", "value": "1"}]
+    (deployment,) = components(seldon_deployment(wanted)).deployments
+    found = environment(server(deployment))["PREDICTIVE_UNIT_PARAMETERS"]
+    assert found == '[{"name":"a","value":"1","type":"INT"}]'
+
+
 def test_what_the_user_wrote_is_not_changed() -> None:
     wanted = seldon_deployment(predictor("v1", 100), predictor("v2", 0))
     again = seldon_deployment(predictor("v1", 100), predictor("v2", 0))

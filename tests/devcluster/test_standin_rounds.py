@@ -79,6 +79,9 @@ class Namespace:
     def state(self) -> str:
         return str(self.resource["status"]["state"])
 
+    def conditions(self) -> dict[str, str]:
+        return {each["type"]: each["status"] for each in self.resource["status"]["conditions"]}
+
     def names(self, kind: str) -> set[str]:
         return set(self.objects[kind])
 
@@ -105,6 +108,13 @@ def test_a_new_one_is_created_then_creating_then_available() -> None:
         "create flights-v1-0-flights",
     ]
     assert namespace.state == "Creating"
+    assert namespace.conditions() == {
+        "HpasReady": "True",
+        "KedaReady": "True",
+        "PdbsReady": "True",
+        "Ready": "False",
+        "ServicesReady": "False",
+    }
     namespace.pods("flights-v1-0-flights", STARTING)
     assert did(namespace.round()) == []
     assert namespace.state == "Creating"
@@ -114,8 +124,8 @@ def test_a_new_one_is_created_then_creating_then_available() -> None:
     status = namespace.resource["status"]
     assert status["deploymentStatus"] == {"flights-v1-0-flights": {"replicas": 1, "availableReplicas": 1}}
     assert status["serviceStatus"]["flights-v1"]["httpEndpoint"] == "flights-v1.serving:9000"
-    conditions = {each["type"]: each["status"] for each in status["conditions"]}
-    assert conditions["Ready"] == conditions["DeploymentsReady"] == "True"
+    assert len(namespace.conditions()) == 8
+    assert set(namespace.conditions().values()) == {"True"}
 
 
 def test_status_never_says_which_spec_it_is_of() -> None:
@@ -177,6 +187,16 @@ def test_a_service_of_others_with_our_label_is_deleted() -> None:
         metadata = {"name": name, "namespace": "serving", "labels": labels}
         namespace.objects["Service"][name] = {"kind": "Service", "metadata": metadata, "spec": {}}
     assert did(namespace.round()) == ["delete flights-live"]
+
+
+def test_while_a_candidate_is_new_status_still_calls_the_deployments_ready() -> None:
+    namespace = serving(predictor("v1", 100))
+    namespace.apply(predictor("v1", 100), predictor("v2", 0))
+    namespace.round()
+    assert (namespace.state, namespace.conditions()["DeploymentsReady"]) == ("Creating", "True")
+    namespace.pods("flights-v2-0-flights", STARTING)
+    namespace.round()
+    assert namespace.conditions()["DeploymentsReady"] == "False"
 
 
 def test_a_deployment_past_its_deadline_makes_it_failed() -> None:

@@ -93,6 +93,8 @@ def test_over_https_a_bad_one_is_refused_and_a_good_one_is_not(tmp_path: Path) -
     assert not refused["allowed"]
     assert (refused["status"]["code"], refused["status"]["reason"]) == (422, "Invalid")
     assert 'spec: Invalid value: "v1": Traffic must sum to 100' in refused["status"]["message"]
+    (cause,) = refused["status"]["details"]["causes"]
+    assert (cause["field"], cause["reason"]) == ("spec", "FieldValueInvalid")
 
 
 def test_the_certificate_is_kept_until_it_no_longer_fits(tmp_path: Path) -> None:

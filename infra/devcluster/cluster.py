@@ -33,13 +33,10 @@ _LINKED = (("kubernetes", "kubectl"), ("helm", "helm"))
 _FOREIGN = tuple(
     Path(path)
     for path in (
-        "/var/lib/kubelet",
-        "/var/lib/cni",
-        "/var/log/containers",
-        "/run/containerd",
-        "/opt/containerd",
+        "/opt/containerd", "/run/containerd", "/run/containerd/s", "/var/lib/cni", "/var/lib/cni/results",
+        "/var/lib/kubelet", "/var/lib/kubelet/device-plugins", "/var/log/containers",
     )
-)
+)  # fmt: skip
 """Folders that Kubernetes and containerd make wherever one tells them to keep their things."""
 PATIENCE = 240.0
 """Seconds for one part to come up. An idle machine needs a few; one that builds at the same time, many."""

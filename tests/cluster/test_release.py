@@ -139,7 +139,7 @@ def test_a_candidate_that_does_not_come_up(
 def test_a_candidate_that_answers_otherwise_or_too_slowly(
     live: Model, pod: Releaser, golden: str, spoil: str, said: str
 ) -> None:
-    (number,) = live.publish(0.001, golden=golden)
+    (number,) = live.publish(0.01, golden=golden)
     before = live.state()
 
     with pod.load(live, 1) as load:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
@@ -69,7 +69,8 @@ def retrain(
             result = report.unchanged(last)
         else:
             report.open_run(snapshot, engine, key, code_facts())
-            registered = None if force else tracking.unreleased(spec.name, key)
+            since = runtime.flow_run.scheduled_start_time if force else None
+            registered = tracking.unreleased(spec.name, key, since)
             if registered is not None:
                 report.resumed(registered)
             else:

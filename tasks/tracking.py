@@ -19,6 +19,8 @@ from tasks.gate import GateRecord
 from tasks.settings import settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
@@ -209,14 +211,17 @@ def register(record: GateRecord, source: str) -> Version:
     )
 
 
-def unreleased(model: str, run_key: str) -> Version | None:
+def unreleased(model: str, run_key: str, since: "datetime | None" = None) -> Version | None:
     """The newest version, if a retrain with this run key registered it and it can still be released as judged.
 
-    A retrain that was killed between registering and releasing goes on from here. Once the champion is another
+    A retrain that was killed between registering and releasing goes on from here; with `since`, only with what was
+    trained after that time, by an earlier attempt of a run that was told to train. Once the champion is another
     than the one it was judged against, it is not.
     """
     newest = next(iter(versions(model)), None)
     if newest is None or newest.run_key != run_key or newest.rolled_back:
+        return None
+    if since is not None and client().get_run(newest.run_id).info.start_time < since.timestamp() * 1000:
         return None
     try:
         judged_against = read_record(newest).champion

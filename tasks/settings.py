@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     pod_ip: str = Field(default="", validation_alias="POD_IP")
     region: str = Field(default="us-east-1", validation_alias="AWS_DEFAULT_REGION")
     """Region of the object store."""
+    java_home: str = Field(default="", validation_alias="JAVA_HOME")
+    """Where Java lies, if not on PATH; Spark looks there first."""
     spark_image: str = ""
     """The image of Spark's executors on a cluster: that of the flow's own pod."""
     spark_executors: int = Field(default=2, ge=1)

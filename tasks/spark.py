@@ -255,9 +255,11 @@ def _address(uri: str) -> str:
 
 def check_java() -> None:
     """Raises PlatformError unless there is a Java that Spark 4 can use."""
-    java = shutil.which("java")
+    home = settings().java_home
+    java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if java is None:
-        raise PlatformError("engine spark", "there is no `java` on this machine's PATH", JAVA)
+        seen = f"in {home}/bin (JAVA_HOME)" if home else "on this machine's PATH"
+        raise PlatformError("engine spark", f"there is no `java` {seen}", JAVA)
     answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)
     version = java_version(answer.stderr + answer.stdout)
     if version is None or version < 17:

@@ -64,7 +64,7 @@ def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> 
     cluster.apply(manifest)
     try:
         ended = poll(lambda: end_of(cluster.get(JOB, job_name)), PATIENCE)
-        pods = cluster.list(POD, {"job-name": job_name})
+        pods = sorted(cluster.list(POD, {"job-name": job_name}), key=age)
         log = cluster.logs(pods[-1]["metadata"]["name"], lines=40).strip() if pods else ""
         if ended != "Complete":
             said = log.splitlines()[-1] if log else trouble(pods) or "its pod did not come"
@@ -75,6 +75,10 @@ def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> 
     finally:
         cluster.delete(JOB, job_name)
     return log.splitlines()[-1] if log else "its check ended well"
+
+
+def age(pod: Manifest) -> str:
+    return str(pod["metadata"]["creationTimestamp"])
 
 
 def remove(cluster: Cluster, job_name: str) -> None:
@@ -132,7 +136,7 @@ def job(name: str, check: Check, image: str, namespace: str) -> Manifest:
         "kind": "Job",
         "metadata": {"name": f"verify-{name}", "namespace": namespace, "labels": labels},
         "spec": {
-            "backoffLimit": 0,
+            "backoffLimit": 2,
             "activeDeadlineSeconds": int(PATIENCE),
             "ttlSecondsAfterFinished": 600,
             "template": {"metadata": {"labels": labels}, "spec": spec},

@@ -19,7 +19,7 @@ def run(check: Callable[[], str]) -> None:
         try:
             sys.stdout.write(f"{check()}\n")
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is said in one line
             if time.monotonic() > until:
                 sys.stdout.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
                 raise SystemExit(1) from None

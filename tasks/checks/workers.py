@@ -8,6 +8,8 @@ from tasks.checks import run
 from tasks.settings import connect
 
 FLOW = "verification"
+SMALL = {"cpu": "100m", "memory": "768Mi"}
+"""So that it finds room on a busy node."""
 PATIENCE = 240.0
 """Seconds that all pools together may take: a node may have to fetch the image first."""
 
@@ -26,6 +28,7 @@ def check() -> str:
                 work_pool_name=pool,
                 entrypoint="flows/verification.py:verification",
                 schedules=[],
+                job_variables=SMALL,
                 pull_steps=[
                     {"prefect.deployments.steps.set_working_directory": {"directory": "/opt/slipway"}}
                 ],

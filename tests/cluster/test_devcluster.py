@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from infra.devcluster import processes, state
+from infra.devcluster import cluster, processes, state
 from infra.devcluster.layout import NAME
 from infra.devcluster.network import SYSCTLS, run
 
@@ -98,11 +98,13 @@ def kubectl(kubeconfig: Path, *arguments: str, given: str | None = None) -> str:
 @pytest.fixture
 def empty_machine(tmp_path: Path) -> Iterator[Path]:
     """A machine without a development cluster, and a kubeconfig that somebody uses for another one."""
-    if state.read() is not None:
+    found = state.read()
+    if found is not None and cluster.healthy(found):
         pytest.skip(
             "the development cluster runs, and this would take it away: run `make cluster-down` first"
         )
     kubeconfig = tmp_path / "kubeconfig"
+    devcluster("down", kubeconfig)  # what a machine that was switched off may have left
     kubeconfig.write_text(yaml.safe_dump(EARLIER))
     yield kubeconfig
     devcluster("down", kubeconfig)

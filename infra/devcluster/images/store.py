@@ -10,7 +10,7 @@ from infra.devcluster.layout import CONTAINERD_SOCKET
 from infra.devcluster.network import run
 from tasks.errors import PlatformError
 
-_CTR = ("--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io")
+_CTR = ("--address", str(CONTAINERD_SOCKET), "--connect-timeout", "5s", "--namespace", "k8s.io")
 _BUILDAH = ("--storage-driver", "vfs")
 
 

@@ -25,7 +25,7 @@ from tasks.programs import find_program
 from tasks.settings import ROOT, settings
 
 HASH = "slipway.io/rendered"
-"""Label of a release: hash of the manifests and values that it was made from."""
+"""Label of a release: hash of the manifests that it was made from."""
 HISTORY = 3
 """Revisions that are kept of each release."""
 LOOK = 2.0
@@ -59,7 +59,8 @@ class Chart:
 
     @property
     def hash(self) -> str:
-        return hashlib.sha256(f"{self.values}\0{self.manifest}".encode()).hexdigest()[:40]
+        """Of what is put into the cluster: values that a chart does not use make no revision."""
+        return hashlib.sha256(self.manifest.encode()).hexdigest()[:40]
 
     @property
     def objects(self) -> list[Manifest]:

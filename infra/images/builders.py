@@ -26,14 +26,12 @@ class Builder:
         dockerfile: Path,
         stage: str,
         tag: str,
-        arguments: Mapping[str, str],
         secrets: Mapping[str, Path],
         log: Path,
     ) -> None:
         """Build one stage of `dockerfile` as `tag`; what the program says goes to `log`. Raises PlatformError."""
         command = [*self.command, "build", *self.build_flags, "--file", str(dockerfile), "--target", stage]
         command += ["--tag", tag]
-        command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
         command += [part for name, path in secrets.items() for part in ("--secret", f"id={name},src={path}")]
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as written:

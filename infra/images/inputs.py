@@ -5,7 +5,7 @@ import hashlib
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,14 @@ def stages(dockerfile: str) -> tuple[Stage, ...]:
             uses, copies = (*uses, *origin), copies if origin else (*copies, *sources)
         found.append(Stage(stage.name, uses, copies, f"{stage.text}\n{instruction}"))
     return tuple(found)
+
+
+def with_defaults(dockerfile: str, arguments: Mapping[str, str]) -> str:
+    """Pure: the Dockerfile with values for `ARG NAME=`. In the text, because buildah does not see in a --build-arg
+    that a cached LABEL is of another value."""
+    for name, value in arguments.items():
+        dockerfile = dockerfile.replace(f"ARG {name}=\n", f"ARG {name}={value}\n")
+    return dockerfile
 
 
 def needed(all_stages: tuple[Stage, ...], name: str) -> tuple[Stage, ...]:

@@ -89,15 +89,15 @@ def build_archive(
         hidden.mkdir(mode=0o700)
         context.mkdir()
         inputs.copy_inputs(work.root, text, target.stage, context)
-        (Path(folder) / "Dockerfile").write_text(text)
+        arguments = {"VERSION": version, "REVISION": revision}
+        (Path(folder) / "Dockerfile").write_text(inputs.with_defaults(text, arguments))
         given: dict[str, Path] = {}
         for secret, content in secrets(work.environment, Path.home()).items():
             given[secret] = hidden / secret
             given[secret].touch(mode=0o600)
             given[secret].write_bytes(content)
-        arguments = {"VERSION": version, "REVISION": revision}
         log = work.home / "logs" / f"{target.name}.log"
-        builder.build(context, Path(folder) / "Dockerfile", target.stage, name, arguments, given, log)
+        builder.build(context, Path(folder) / "Dockerfile", target.stage, name, given, log)
     beside = kept.with_suffix(".part")
     builder.save(name, beside)
     for old in kept.parent.glob("*.tar"):

@@ -77,11 +77,11 @@ def stages(dockerfile: str) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def with_defaults(dockerfile: str, arguments: Mapping[str, str]) -> str:
-    """Pure: the Dockerfile with values for `ARG NAME=`. In the text, because buildah does not see in a --build-arg
-    that a cached LABEL is of another value."""
-    for name, value in arguments.items():
-        dockerfile = dockerfile.replace(f"ARG {name}=\n", f"ARG {name}={value}\n")
+def filled_in(dockerfile: str, values: Mapping[str, str]) -> str:
+    """Pure: the Dockerfile with values for `${NAME}`. In the text, because buildah takes a cached LABEL or ENV
+    whose text is the same, whatever the value of a --build-arg."""
+    for name, value in values.items():
+        dockerfile = dockerfile.replace(f"${{{name}}}", value)
     return dockerfile
 
 

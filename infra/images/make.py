@@ -89,8 +89,8 @@ def build_archive(
         hidden.mkdir(mode=0o700)
         context.mkdir()
         inputs.copy_inputs(work.root, text, target.stage, context)
-        arguments = {"VERSION": version, "REVISION": revision}
-        (Path(folder) / "Dockerfile").write_text(inputs.with_defaults(text, arguments))
+        values = {"VERSION": version, "REVISION": revision}
+        (Path(folder) / "Dockerfile").write_text(inputs.filled_in(text, values))
         given: dict[str, Path] = {}
         for secret, content in secrets(work.environment, Path.home()).items():
             given[secret] = hidden / secret

@@ -142,12 +142,11 @@ def test_the_images_of_this_repository_have_what_they_copy(target: inputs.Target
 
 @pytest.mark.parametrize("target", inputs.TARGETS, ids=lambda target: target.name)
 def test_version_and_revision_stand_in_the_text_that_is_built(target: inputs.Target) -> None:
-    text = inputs.with_defaults(
-        (ROOT / target.dockerfile).read_text(), {"VERSION": "1.2.3", "REVISION": "abc+"}
-    )
+    text = inputs.filled_in((ROOT / target.dockerfile).read_text(), {"VERSION": "1.2.3", "REVISION": "abc+"})
     last = inputs.needed(inputs.stages(text), target.stage)[-1].text
-    assert "\nARG VERSION=1.2.3\n" in last
-    assert "\nARG REVISION=abc+\n" in last
+    assert 'org.opencontainers.image.version="1.2.3"' in last
+    assert 'org.opencontainers.image.revision="abc+"' in last
+    assert ('SLIPWAY_COMMIT="abc+"' in last) is target.name.startswith("flow")
 
 
 def test_a_change_of_the_code_leaves_the_layers_of_the_dependencies(checkout: Path) -> None:

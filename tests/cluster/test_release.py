@@ -37,9 +37,10 @@ def test_a_second_release_loses_no_request_and_the_address_stays(pod: Releaser) 
     with pod.load(model, 1, 2) as load:
         second = model.release(2)
         model.wait_for_ended_pods()
+    assert (second.get("outcome"), second.get("version")) == ("released", 2), second
     load.check(1, 2)
 
-    assert (second["outcome"], second["version"], second["previous"]) == ("released", 2, 1)
+    assert second["previous"] == 1
     assert (second["rest_url"], second["grpc_url"]) == (first["rest_url"], first["grpc_url"])
     state = model.state()
     assert state["disagreements"] == []
@@ -201,11 +202,11 @@ def test_a_release_killed_on_its_way_and_run_again(pod: Releaser, point: str, an
         model.free_lock()
         found = model.release(2)
         model.wait_for_ended_pods()
-    load.check(1, 2)
-
     assert dead["version"] == answers
     assert any("a release was interrupted" in text for text in dead["disagreements"]), dead
-    assert (found["version"], found["previous"]) == (2, 1)
+    assert (found.get("version"), found.get("previous")) == (2, 1), found
+    load.check(1, 2)
+
     state = model.state()
     assert state["disagreements"] == []
     assert state["pods"] == {"v2": between["v2"]}  # not started twice

@@ -101,7 +101,7 @@ def _models(out: Console, found: Any) -> None:
 def _bootstrapped(out: Console, result: Any) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("component", "", "version", "address", "verified by"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in result.components:
         cells = (row.component, row.did, row.version, row.address, row.verified_by)
         table.add_row(*(Text(cell) for cell in cells))

@@ -7,6 +7,7 @@ from what is there only if somebody else touched it.
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 from tasks.errors import PlatformError
@@ -75,7 +76,7 @@ def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
     from lightkube.types import PatchType
 
     made = as_helm(chart, manifest)
-    resource, name = _resource(made), made["metadata"]["name"]
+    resource, name = _resource(made["apiVersion"], made["kind"]), made["metadata"]["name"]
     space = {"namespace": made["metadata"]["namespace"]} if "namespace" in made["metadata"] else {}
     try:
         there = api.get(resource, name, **space).to_dict()
@@ -98,13 +99,14 @@ def plural(kind: str) -> str:
     return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
 
 
-def _resource(manifest: Manifest) -> Any:
-    from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+@lru_cache(maxsize=64)
+def _resource(api_version: str, kind: str) -> Any:
+    """lightkube's class for a kind, of plain dicts; its own functions would register it, once for all threads."""
+    from lightkube.generic_resource import GenericGlobalResource, GenericNamespacedResource, create_api_info
 
-    group, _, version = manifest["apiVersion"].rpartition("/")
-    kind = manifest["kind"]
-    create = create_global_resource if kind in OF_THE_CLUSTER else create_namespaced_resource
-    return create(group, version, kind, plural(kind))
+    group, _, version = api_version.rpartition("/")
+    base = GenericGlobalResource if kind in OF_THE_CLUSTER else GenericNamespacedResource
+    return type(kind, (base,), {"_api_info": create_api_info(group, version, kind, plural(kind))})
 
 
 def _api() -> Any:

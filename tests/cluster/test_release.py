@@ -23,14 +23,16 @@ def pod(platform_up: Outside) -> Iterator[Releaser]:
 def live(pod: Releaser) -> Model:
     """A model whose version 1 is live, and stays so whatever the failing releases do."""
     model = pod.model("live", versions=2)
-    assert model.release(1)["outcome"] == "released"
+    first = model.release(1)
+    assert first.get("outcome") == "released", first
     return model
 
 
 def test_a_second_release_loses_no_request_and_the_address_stays(pod: Releaser) -> None:
     model = pod.model("steady", versions=2)
     first = model.release(1)
-    assert (first["outcome"], first["version"], first["previous"]) == ("released", 1, None), first
+    assert (first.get("outcome"), first.get("version")) == ("released", 1), first
+    assert first["previous"] is None
     assert first["rest_url"] == f"http://{model.name}-live.{SERVING}.svc:9000/v2/models/{model.name}/infer"
     before, (service,) = model.pods(), model.state()["service"]
 
@@ -194,7 +196,8 @@ def test_a_first_release_that_fails_leaves_nothing(pod: Releaser) -> None:
 )
 def test_a_release_killed_on_its_way_and_run_again(pod: Releaser, point: str, answers: int) -> None:
     model = pod.model("killed", versions=2)
-    assert model.release(1)["version"] == 1
+    first = model.release(1)
+    assert first.get("version") == 1, first
     with pod.load(model, 1, 2) as load:
         died = model.attempt(2, SLIPWAY_FAULT=point)
         assert died.returncode == 137, died.stdout + died.stderr

@@ -5,7 +5,6 @@ runs in a database under `<home>/alone`.
 """
 
 import atexit
-import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from tasks.errors import PlatformError
+from tasks.settings import set_variables
 
 START_SECONDS = 120.0
 """How long the server may take to start, on a busy machine."""
@@ -32,9 +32,7 @@ def own_server(home: Path) -> Callable[[], None]:
     """
     folder, port = home / "alone", free_port()
     url = f"http://127.0.0.1:{port}/api"
-    for name in FOREIGN:
-        os.environ.pop(name, None)
-    os.environ.update(environment(folder, url))
+    set_variables({**dict.fromkeys(FOREIGN), **environment(folder, url)})
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command(port), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     atexit.register(stop, process)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from tasks import automations, deployments, drift, helm, pods, pools, verificati
 from tasks.kubernetes import Cluster
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
-from tasks.settings import child_environment
+from tasks.settings import child_environment, variable
 
 TIMEOUT = 600
 """Seconds that the pods of one component may take until they are ready: a node may have to fetch images."""
@@ -141,9 +140,9 @@ def _client(api: str) -> dict[str, str]:
     """What `prefect deploy` reads to find the cluster's server, and to be let in."""
     return {
         "PREFECT_API_URL": api,
-        "PREFECT_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"],
+        "PREFECT_API_AUTH_STRING": variable("PREFECT_API_AUTH_STRING"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_HOME": os.environ["PREFECT_HOME"],
+        "PREFECT_HOME": variable("PREFECT_HOME"),
         "DO_NOT_TRACK": "1",
     }
 

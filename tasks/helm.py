@@ -9,7 +9,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,7 @@ import yaml
 from tasks.errors import PlatformError
 from tasks.kubernetes import SECRET, Cluster, Manifest
 from tasks.programs import find_program
-from tasks.settings import ROOT, settings
+from tasks.settings import ROOT, inherited, settings
 
 HASH = "slipway.io/rendered"
 """Label of a release: hash of the manifests that it was made from."""
@@ -168,7 +167,7 @@ def _helm(about: str, given: str, *arguments: str, look: Callable[[], str] | Non
     process = subprocess.Popen(
         [*bound, find_program("helm"), *arguments],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **own},
+        env=inherited(own),
     )  # fmt: skip
     seen, pending = "", given
     while True:

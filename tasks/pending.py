@@ -5,7 +5,6 @@ worker's rights looks every few seconds. After the time that the Job's annotatio
 with the pod's reason, and the Job is deleted. It keeps nothing: killed, it goes on from what it sees.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from tasks.errors import PlatformError
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, client
 from tasks.pods import trouble
 from tasks.prefect_api import ask
-from tasks.settings import settings
+from tasks.settings import settings, variable
 
 RUN = "prefect.io/flow-run-id"
 """Label that Prefect's worker gives to Jobs and pods."""
@@ -96,7 +95,7 @@ def main() -> None:
     import httpx
 
     api = settings().prefect_url
-    clusters = [client(name) for name in os.environ["NAMESPACES"].split(",")]
+    clusters = [client(name) for name in variable("NAMESPACES").split(",")]
     while True:
         for cluster in clusters:
             try:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,7 @@ from typing import Literal
 import httpx
 
 from tasks.errors import PlatformError
-from tasks.settings import Settings, connect, settings
+from tasks.settings import Settings, connect, inherited, set_variables, settings
 
 Server = Literal["Prefect", "MLflow", "model", "store"]
 TIMEOUT = 2.0
@@ -77,7 +76,7 @@ def _prefect_auth(found: Settings) -> dict[str, str]:
 
 
 def _store_keys(found: Settings) -> dict[str, str]:
-    if "AWS_ACCESS_KEY_ID" in os.environ:
+    if "AWS_ACCESS_KEY_ID" in inherited({}):
         return {}
     held = _secret("slipway-s3", found.serving_namespace)
     return {name: held[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
@@ -102,18 +101,11 @@ def _no_platform(missing: str) -> PlatformError:
 @contextmanager
 def variables(given: Mapping[str, str]) -> Iterator[None]:
     """These environment variables, and settings that are read from them, for as long as the block lasts."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    settings.cache_clear()
+    before = set_variables(given)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        settings.cache_clear()
+        set_variables(before)
 
 
 def require(*servers: Server) -> None:

@@ -147,6 +147,28 @@ def settings() -> Settings:
     return Settings()
 
 
+def variable(name: str) -> str:
+    """What a manifest, or whoever started this program, gave it. KeyError if nothing."""
+    return os.environ[name]
+
+
+def inherited(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program that this process starts, with what is its own."""
+    return {**os.environ, **own}
+
+
+def set_variables(given: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Set (None: remove) these variables of this process; gives what they were. Settings are read anew."""
+    before = {name: os.environ.get(name) for name in given}
+    for name, value in given.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    settings.cache_clear()
+    return before
+
+
 SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_")
 """Prefixes of variables that would turn a server or client of the embedded platform to another one."""
 

@@ -5,11 +5,11 @@ import uuid
 
 from tasks import store
 from tasks.checks import run
-from tasks.settings import settings
+from tasks.settings import settings, variable
 
 
 def check() -> str:
-    bucket = os.environ["BUCKET"]
+    bucket = variable("BUCKET")
     client = store.client()
     if bucket not in {each["Name"] for each in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=bucket)

@@ -1,9 +1,9 @@
 """Both users of Postgres log in, and write and read a row in a database of their own."""
 
 import asyncio
-import os
 
 from tasks.checks import run
+from tasks.settings import variable
 
 
 async def use(uri: str) -> str:
@@ -23,7 +23,7 @@ async def use(uri: str) -> str:
 
 
 def check() -> str:
-    names = [asyncio.run(use(os.environ[variable])) for variable in ("MLFLOW_URI", "PREFECT_URI")]
+    names = [asyncio.run(use(variable(name))) for name in ("MLFLOW_URI", "PREFECT_URI")]
     return f"wrote and read a row in {' and '.join(names)}"
 
 

@@ -1,11 +1,10 @@
 """Each worker takes a run from its pool, and a pod takes it to its end."""
 
-import os
 import time
 from typing import Any
 
 from tasks.checks import run
-from tasks.settings import connect
+from tasks.settings import connect, variable
 
 FLOW = "verification"
 SMALL = {"cpu": "100m", "memory": "768Mi"}
@@ -18,7 +17,7 @@ def check() -> str:
     connect()
     from prefect.client.orchestration import get_client
 
-    pools = os.environ["POOLS"].split(",")
+    pools = variable("POOLS").split(",")
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name(FLOW)
         made = {

@@ -238,7 +238,7 @@ def _no_executor(found: Settings, seen: str) -> PlatformError:
 
 def _lost(error: BaseException) -> tuple[str, str] | None:
     """How Spark itself was lost, if that is what the error is about, and the next step."""
-    if _running.java is not None and _running.java.poll() is not None:
+    if _running.java is not None and _ended(_running.java, error):
         return f"its Java process ended with {_running.java.returncode}", "Read this run's log; run again."
     at: BaseException | None = error
     while at is not None:
@@ -247,6 +247,16 @@ def _lost(error: BaseException) -> tuple[str, str] | None:
             return f"executors were lost again and again {' '.join(how.split())[:400]}", MORE_MEMORY
         at = at.__cause__ or at.__context__
     return None
+
+
+def _ended(java: "subprocess.Popen[bytes]", error: BaseException) -> bool:
+    """Whether Java is gone; one that left a call unanswered is given a moment to be gone whole."""
+    unanswered = type(error).__name__ in ("Py4JError", "Py4JNetworkError") or isinstance(error, OSError)
+    try:
+        java.wait(GRACE if unanswered else 0)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _address(uri: str) -> str:

@@ -176,7 +176,7 @@ KILLED_AT = (
     "object-store: installing",
     "mlflow: installing",
     "prefect: installing",
-    "deployments: registering",
+    "workers: verifying",
 )
 
 

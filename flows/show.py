@@ -34,7 +34,7 @@ def _status(out: Console, status: Any) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "condition", "pid", "address"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     colours = {"running": "green", "stopped": "dim", "not answering": "red"}
     for one in status.services:
         condition = Text(one.condition, style=colours[one.condition])
@@ -51,7 +51,7 @@ def _cluster_status(out: Console, status: Any) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "name", "condition", "ready", "address in the cluster"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     colours = {"running": "green", "stopped": "dim", "not ready": "red"}
     for one in status.parts:
         condition = Text(one.condition, style=colours[one.condition])
@@ -73,7 +73,7 @@ def _retrain(out: Console, retrained: Any) -> None:
     if result.table:
         table = Table(box=None, pad_edge=False)
         for heading in ("", "candidate", "champion", "threshold"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for row in result.table:
             table.add_row(*(Text(cell) for cell in row))
         out.print(table)

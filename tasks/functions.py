@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -126,4 +127,11 @@ def code_hash(spec: ModelSpec) -> str:
 def _add_files(digest: Any, folder: Path, files: Any) -> None:
     for file in sorted(files):
         digest.update(f"\n{file.relative_to(folder).as_posix()}\n".encode())
-        digest.update(file.read_bytes())
+        stat = file.stat()
+        digest.update(_content(file, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=1024)
+def _content(file: Path, changed: int, size: int) -> bytes:
+    """A code file as it was at `changed`: a run asks for the same few dozen several times."""
+    return file.read_bytes()

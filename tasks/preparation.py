@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,14 @@ def prepared_key(spec: ModelSpec, snapshot: Snapshot, engine: Engine, code: str,
     """Hex key of everything that can change the prepared rows. `code` is the code hash."""
     relevant = spec.model_dump(mode="json", include={"features", "frames", "target", "key", "problem"})
     columns = [(name, column.type, column.nullable) for name, column in spec.columns.items()]
-    versions = [importlib.metadata.version(package) for package in (PACKAGES[engine], "narwhals")]
+    versions = [_installed(package) for package in (PACKAGES[engine], "narwhals")]
     parts = [relevant, columns, spec.extra_columns, snapshot.fingerprint, engine, versions, code, with_target]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+@lru_cache(maxsize=8)
+def _installed(package: str) -> str:
+    return importlib.metadata.version(package)
 
 
 def prepare(spec: ModelSpec, snapshot: Snapshot, engine: Engine, *, with_target: bool) -> Prepared:

@@ -129,6 +129,7 @@ def _session() -> Any:
         from pyspark.errors import PySparkRuntimeError
         from pyspark.java_gateway import launch_gateway
         from pyspark.sql import SparkSession
+        from pyspark.traceback_utils import SCCallSiteSync
     except ImportError as error:
         raise PlatformError("engine spark", f"{error}", "Run `uv sync --extra spark`.") from error
     check_java()
@@ -146,6 +147,9 @@ def _session() -> Any:
         _running.java = gateway.proc
         context = SparkContext(conf=conf, gateway=gateway)
         context.setLogLevel("ERROR")
+        # pyspark names each call to Java around it, and takes the name back also when a signal ends the call: then
+        # it asks Java, which still works on the call, and waits for ever. From a depth of 1 on it names none.
+        SCCallSiteSync._spark_stack_depth = 1
         context.pythonExec = sys.executable  # else the first `python3` on PATH
         if found.inside:
             _await_executors(context, found)

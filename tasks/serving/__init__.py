@@ -1,8 +1,10 @@
 """What a release needs of a server, whichever it is: `local.py` here, `seldon.py` on a cluster."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from tasks.errors import ServingError
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -45,6 +47,19 @@ class Predictor(Served):
     @property
     def served(self) -> Served:
         return Served(self.number, self.digest)
+
+
+def served_by(metadata: Mapping[str, Any], model: str, rest: str, next_step: str) -> Served:
+    """What a model's OIP metadata at the base URL `rest` says of it; ServingError if it is not one of ours."""
+    parameters = metadata.get("parameters") or {}
+    try:
+        return Served(int(parameters["version"]), str(parameters["digest"]))
+    except (KeyError, ValueError) as error:
+        raise ServingError(
+            f"model {model} at {rest}",
+            f"does not say which version it is (parameters {parameters})",
+            next_step,
+        ) from error
 
 
 class Serving(Protocol):

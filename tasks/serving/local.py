@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import httpx
 
 from tasks.errors import PlatformError, ServingError
-from tasks.serving import Endpoint, Predictor, Served
+from tasks.serving import Endpoint, Predictor, Served, served_by
 from tasks.settings import Settings
 from tasks.spec_schema import ServingSpec
 from tasks.tls import tls
@@ -81,15 +81,10 @@ class LocalServing:
             return None
         if not response.is_success:
             self._refused(f"model {model}", response)
-        parameters = response.json().get("parameters") or {}
-        try:
-            return Served(int(parameters["version"]), str(parameters["digest"]))
-        except (KeyError, ValueError) as error:
-            raise ServingError(
-                f"model {model} at {self.rest}",
-                f"does not say which version it is (parameters {parameters})",
-                f"It was not loaded by Slipway; delete {self.repository / model} and restart the platform.",
-            ) from error
+        next_step = (
+            f"It was not loaded by Slipway; delete {self.repository / model} and restart the platform."
+        )
+        return served_by(response.json(), model, self.rest, next_step)
 
     def move_traffic(self, model: str, to: Predictor | None) -> None:
         if to is None:

@@ -17,7 +17,7 @@ import httpx
 
 from tasks.errors import PlatformError, ServingError, SlipwayError, SpecError
 from tasks.kubernetes import DEPLOYMENT, EVENT, POD, SELDON_DEPLOYMENT, SERVICE, Cluster, Kind, client, poll
-from tasks.serving import Endpoint, Predictor, Served
+from tasks.serving import Endpoint, Predictor, Served, served_by
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving import seldon_pods as pods
 from tasks.serving.seldon_routes import missing_gateways
@@ -322,15 +322,8 @@ class SeldonServing:
             return None
         if not response.is_success:
             return None
-        parameters = response.json().get("parameters") or {}
-        try:
-            return Served(int(parameters["version"]), str(parameters["digest"]))
-        except (KeyError, ValueError) as error:
-            raise ServingError(
-                f"model {model} at {rest}",
-                f"does not say which version it is (parameters {parameters})",
-                f"It is not a model server of Slipway; see SeldonDeployment {model}.",
-            ) from error
+        next_step = f"It is not a model server of Slipway; see SeldonDeployment {model}."
+        return served_by(response.json(), model, rest, next_step)
 
 
 def advice(failure: str) -> str:

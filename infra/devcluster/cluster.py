@@ -40,7 +40,7 @@ _FOREIGN = tuple(
 """Folders that Kubernetes and containerd make wherever one tells them to keep their things."""
 PATIENCE = 240.0
 """Seconds for one part to come up. An idle machine needs a few; one that builds at the same time, many."""
-_NODE_BUILDS = ("kubernetes", "node", "coredns", "kube-router", "helm")
+_NODE_BUILDS = ("etcd", "kubernetes", "node", "coredns", "kube-router", "helm")
 
 
 def up(say: Say) -> None:

@@ -15,7 +15,6 @@ from infra.devcluster.layout import API_PORT, LOOPBACK_PORTS, NODE_ADDRESS
 from tasks.errors import PlatformError
 
 NODE_COMMANDS = {
-    "etcd": "etcd-server",
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",

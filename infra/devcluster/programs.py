@@ -78,6 +78,7 @@ BUILDS = {
     for build in (
         Build("kubernetes", "kubernetes", _KUBERNETES, "k8s.io/kubernetes", _KUBERNETES_STAMP),
         Build("node", "kubernetes", ("./pause", "./provisioner")),
+        Build("etcd", "etcd", (".",)),
         Build("coredns", "coredns", (".",)),
         Build("kube-router", "kube-router", ("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",)),
         Build(

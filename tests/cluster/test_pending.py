@@ -1,23 +1,15 @@
 """A run whose pod never starts, on a cluster with the platform."""
 
 import time
-from typing import Any
 
 import pytest
 
-from tasks.prefect_api import ask
-from tasks.reach import reached, variables
+from tests.cluster.flow_runs import ENDED, jobs, servers, start, until
 from tests.cluster.outside import Outside
-from tests.cluster.platform_state import get
 
 ALLOWED = 20
 """Seconds that the run may be Pending."""
 NOWHERE = f"127.0.0.1:9/slipway/none@sha256:{'0' * 64}"
-
-
-def deployment(api: str) -> str:
-    found = ask("GET", f"{api}/deployments/name/retrain/iris").raise_for_status().json()
-    return str(found["id"])
 
 
 @pytest.mark.parametrize(
@@ -31,30 +23,13 @@ def deployment(api: str) -> str:
 def test_a_run_that_stays_pending_is_crashed_with_the_pods_reason_and_its_job_goes(
     platform_up: Outside, compute: dict[str, str], reason: str
 ) -> None:
-    own = {"KUBECONFIG": str(platform_up.kubeconfig), "SLIPWAY_HOME": str(platform_up.home)}
-    with variables({**own, "SLIPWAY_PLATFORM": "cluster"}), reached("Prefect") as found:
-        api = found.prefect_url
-        body = {"job_variables": {**compute, "pending_timeout": ALLOWED}, "state": {"type": "SCHEDULED"}}
-        url = f"{api}/deployments/{deployment(api)}/create_flow_run"
-        run = ask("POST", url, body).raise_for_status().json()["id"]
-        state = ended(api, run, 120)
+    with servers(platform_up) as found:
+        run = start(found.prefect_url, "retrain/iris", {}, **compute, pending_timeout=ALLOWED)
+        state = until(found.prefect_url, run, ENDED, 120)
     assert state["type"] == "CRASHED", state
     assert any(word in state["message"] for word in reason.split("|")), state["message"]
     assert f"{ALLOWED} s are allowed (pending_timeout)" in state["message"]
-    until = time.monotonic() + 30
-    while jobs(platform_up, run) and time.monotonic() < until:
+    deadline = time.monotonic() + 30
+    while jobs(platform_up, run) and time.monotonic() < deadline:
         time.sleep(1)
     assert not jobs(platform_up, run)
-
-
-def ended(api: str, run: str, patience: float) -> dict[str, Any]:
-    until = time.monotonic() + patience
-    while True:
-        state: dict[str, Any] = ask("GET", f"{api}/flow_runs/{run}").raise_for_status().json()["state"]
-        if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") or time.monotonic() > until:
-            return state
-        time.sleep(1)
-
-
-def jobs(place: Outside, run: str) -> list[dict[str, Any]]:
-    return get(place, "slipway-training", "jobs", "--selector", f"prefect.io/flow-run-id={run}")

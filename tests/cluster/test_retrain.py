@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.flow_runs import evict
 from tests.cluster.outside import Outside
 
 TRAINING, SERVING = "slipway-training", "slipway-serving"
@@ -120,7 +121,7 @@ def test_a_refusal_of_the_flow_is_the_reason_that_the_command_gives(
 
 
 @pytest.mark.timeout(600)
-def test_a_retrain_whose_pod_is_deleted_goes_on_in_another(platform_up: Outside, kubeconfig: Path) -> None:
+def test_a_retrain_whose_pod_is_evicted_goes_on_in_another(platform_up: Outside, kubeconfig: Path) -> None:
     before = names(kubeconfig, "pods", TRAINING)
     program = platform_up.command(
         str(Path(sys.executable).with_name("slipway")), "retrain", "iris", "--force", "--json"
@@ -130,10 +131,7 @@ def test_a_retrain_whose_pod_is_deleted_goes_on_in_another(platform_up: Outside,
     ) as following:
         pod = first_running(kubeconfig, before)
         time.sleep(5)
-        subprocess.run(
-            ["kubectl", "--kubeconfig", str(kubeconfig), "delete", "pod", pod, "-n", TRAINING, "--wait=false"],
-            check=True, timeout=60, capture_output=True,
-        )  # fmt: skip
+        evict(platform_up, pod)
         out, err = following.communicate(timeout=500)
     assert following.returncode == 0, out + err
     assert json.loads(out)["outcome"] in ("released", "kept")

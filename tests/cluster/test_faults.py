@@ -1,0 +1,71 @@
+"""Training pods that are killed: their run ends in a true state, and nothing is half registered."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import flow_runs
+from tests.cluster.flow_runs import ENDED, registered, servers, start, until
+from tests.cluster.outside import Outside
+from tests.cluster.pods import kubectl
+
+ANEW = {"force": True}
+
+
+@pytest.fixture
+def untouched(platform_up: Outside) -> Iterator[str]:
+    """Prefect's address, with iris live; no version and no alias of it may change in the test."""
+    if platform_up.slipway("live", "iris").returncode != 0:
+        done = platform_up.slipway("retrain", "iris", "--force")
+        assert done.returncode == 0, done.stdout + done.stderr
+    with servers(platform_up) as found:
+        before = registered("iris")
+        yield found.prefect_url
+        assert registered("iris") == before
+
+
+def test_killed_processes_are_a_crashed_run(platform_up: Outside, untouched: str) -> None:
+    run = start(untouched, "retrain/iris", ANEW)
+    until(untouched, run, ("RUNNING",), 60)
+    flow_runs.kill(platform_up, flow_runs.pod(platform_up, run))
+    began = time.monotonic()
+    ended = until(untouched, run, ENDED, 30)
+    print(f"{ended['type']} after {time.monotonic() - began:.1f} s: {ended['message']}")
+    assert ended["type"] == "CRASHED", ended
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_killed_processes_that_no_worker_sees_are_a_crashed_run(platform_up: Outside, untouched: str) -> None:
+    run = start(untouched, "retrain/iris", ANEW)
+    until(untouched, run, ("RUNNING",), 60)
+    name = flow_runs.pod(platform_up, run)
+    scale = ("scale", "--namespace", "slipway", "deployment/worker-pandas")
+    kubectl(platform_up, *scale, "--replicas=0")
+    try:
+        kubectl(
+            platform_up,
+            "wait",
+            "--namespace",
+            "slipway",
+            "--for=delete",
+            "pod",
+            "-l",
+            "slipway.io/pool=pandas",
+        )
+        flow_runs.kill(platform_up, name)
+        ended = until(untouched, run, ENDED, 180)
+    finally:
+        kubectl(platform_up, *scale, "--replicas=1")
+    assert ended["type"] == "CRASHED", ended
+    assert "No heartbeat" in ended["message"]
+
+
+def test_a_pod_without_enough_memory_is_a_crashed_run_that_says_so(
+    platform_up: Outside, untouched: str
+) -> None:
+    run = start(untouched, "retrain/iris", ANEW, memory="200Mi")
+    ended = until(untouched, run, ENDED, 120)
+    assert ended["type"] == "CRASHED", ended
+    assert "OOMKilled" in ended["message"] or "memory" in ended["message"], ended

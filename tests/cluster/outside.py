@@ -13,6 +13,8 @@ from urllib.parse import urlparse
 
 import yaml
 
+from tasks.reach import variables
+
 Done = subprocess.CompletedProcess[str]
 HERE, THERE = "10.119.0.1", "10.119.0.2"
 """Addresses of the pair that joins this machine and the namespace."""
@@ -52,6 +54,13 @@ class Outside:
         assert done.returncode == 0, done.stderr + done.stdout
         document: dict[str, Any] = json.loads(done.stdout)
         return document
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """In the block this process, which reaches all that this machine does, means the same cluster."""
+        own = {"KUBECONFIG": str(self.kubeconfig), "SLIPWAY_HOME": str(self.home)}
+        with variables({**own, "SLIPWAY_PLATFORM": "cluster"}):
+            yield
 
 
 def find_kubeconfig() -> Path:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from tasks.prefect_api import ask
-from tasks.reach import reached, variables
+from tasks.reach import reached
 from tests.cluster.outside import Outside
 from tests.cluster.platform_state import get
+from tests.cluster.runs import ended
 
 ALLOWED = 20
 """Seconds that the run may be Pending."""
@@ -31,13 +32,12 @@ def deployment(api: str) -> str:
 def test_a_run_that_stays_pending_is_crashed_with_the_pods_reason_and_its_job_goes(
     platform_up: Outside, compute: dict[str, str], reason: str
 ) -> None:
-    own = {"KUBECONFIG": str(platform_up.kubeconfig), "SLIPWAY_HOME": str(platform_up.home)}
-    with variables({**own, "SLIPWAY_PLATFORM": "cluster"}), reached("Prefect") as found:
+    with platform_up.here(), reached("Prefect") as found:
         api = found.prefect_url
         body = {"job_variables": {**compute, "pending_timeout": ALLOWED}, "state": {"type": "SCHEDULED"}}
         url = f"{api}/deployments/{deployment(api)}/create_flow_run"
         run = ask("POST", url, body).raise_for_status().json()["id"]
-        state = ended(api, run, 120)
+        state = ended(api, run, 120)["state"]
     assert state["type"] == "CRASHED", state
     assert any(word in state["message"] for word in reason.split("|")), state["message"]
     assert f"{ALLOWED} s are allowed (pending_timeout)" in state["message"]
@@ -45,15 +45,6 @@ def test_a_run_that_stays_pending_is_crashed_with_the_pods_reason_and_its_job_go
     while jobs(platform_up, run) and time.monotonic() < until:
         time.sleep(1)
     assert not jobs(platform_up, run)
-
-
-def ended(api: str, run: str, patience: float) -> dict[str, Any]:
-    until = time.monotonic() + patience
-    while True:
-        state: dict[str, Any] = ask("GET", f"{api}/flow_runs/{run}").raise_for_status().json()["state"]
-        if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") or time.monotonic() > until:
-            return state
-        time.sleep(1)
 
 
 def jobs(place: Outside, run: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 MODEL ?= flight-delays
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help install run down images test test-cluster test-cluster-all lint bench cluster cluster-down
+.PHONY: help install run down images test test-cluster test-cluster-all lint bench bench-cluster cluster cluster-down
 
 help: ## Show what can be made
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ lint: install ## Check style and types
 
 bench: install ## Measure; writes bench.json and prints a table
 	.venv/bin/python -m tests.bench
+
+bench-cluster: install ## The same on the cluster of KUBECONFIG, or of `make cluster`; writes bench-cluster.json
+	.venv/bin/python -m tests.bench.cluster
 
 .venv/.slipway-lock: uv.lock pyproject.toml images/model-server/pyproject.toml | uv
 	echo "Installing the environment of the flows (.venv)"

@@ -44,12 +44,12 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     """
     ready = _alone()
     from flows.teardown import teardown as flow
-    from tasks.platform_lock import LOCK
+    from tasks.platform_lock import LOCK, load_lock
     from tasks.settings import settings
 
     ready()
     removed: TornDown = flow(lock or LOCK, delete_data=delete_data)
-    _forget(settings().home)
+    _forget(settings().home, load_lock(lock or LOCK).namespaces.platform)
     return removed
 
 
@@ -68,11 +68,12 @@ def _alone() -> Callable[[], None]:
     return ready
 
 
-def _forget(home: Path) -> None:
-    """Commands mean the embedded platform again."""
+def _forget(home: Path, platform: str) -> None:
+    """Commands mean the embedded platform again, unless they mean another cluster's than the one torn down."""
     from infra.local import state
 
     if (home / "platform.json").exists():
         known = state.read(home)
-        known.cluster = {}
-        state.write(home, known)
+        if known.cluster.get("platform_namespace") == platform:
+            known.cluster = {}
+            state.write(home, known)

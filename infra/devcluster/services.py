@@ -33,7 +33,8 @@ def etcd() -> Service:
     return Service(
         "etcd",
         (
-            str(program("etcd", "etcd")), "--name=slipway", f"--data-dir={ETCD}", "--logger=zap", "--log-level=warn",
+            str(program("etcd", "etcd")), "--name=slipway", f"--data-dir={ETCD}",
+            "--logger=zap", "--log-level=warn",
             f"--listen-client-urls={_ETCD_URL}", f"--advertise-client-urls={_ETCD_URL}",
             f"--listen-peer-urls={_PEER_URL}", f"--initial-advertise-peer-urls={_PEER_URL}",
             f"--initial-cluster=slipway={_PEER_URL}",

@@ -1,13 +1,14 @@
 """What a release needs of a server, whichever it is: `local.py` here, `seldon.py` on a cluster."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tasks.errors import ServingError
 from tasks.settings import settings
 
 if TYPE_CHECKING:
+    import httpx
+
     from tasks.spec_schema import ServingSpec
 
 
@@ -49,15 +50,15 @@ class Predictor(Served):
         return Served(self.number, self.digest)
 
 
-def served_by(metadata: Mapping[str, Any], model: str, rest: str, next_step: str) -> Served:
-    """What a model's OIP metadata at the base URL `rest` says of it; ServingError if it is not one of ours."""
-    parameters = metadata.get("parameters") or {}
+def served_by(answer: "httpx.Response", model: str, rest: str, next_step: str) -> Served:
+    """What a model's OIP metadata, answered at the base URL `rest`, says of it; ServingError if it is not ours."""
     try:
+        parameters = answer.json()["parameters"]
         return Served(int(parameters["version"]), str(parameters["digest"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ServingError(
             f"model {model} at {rest}",
-            f"does not say which version it is (parameters {parameters})",
+            f"does not say which version it is ({answer.status_code} {answer.text[:200]})",
             next_step,
         ) from error
 

@@ -3,7 +3,7 @@
 import httpx
 
 from tasks.errors import ServingError
-from tasks.serving import Served, serving
+from tasks.serving import Served, served_by, serving
 from tasks.settings import settings
 
 ATTEMPTS = 3
@@ -32,18 +32,5 @@ def answering(model: str) -> Served | None:
             continue
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        return served(model, base, answer)
+        return served_by(answer, model, base, f"See `slipway live {model}`.")
     raise AssertionError("unreachable")
-
-
-def served(model: str, base: str, answer: httpx.Response) -> Served:
-    """Pure: what an answer of a model server says of itself."""
-    try:
-        parameters = answer.raise_for_status().json().get("parameters") or {}
-        return Served(int(parameters["version"]), str(parameters["digest"]))
-    except (httpx.HTTPStatusError, KeyError, ValueError) as error:
-        raise ServingError(
-            f"{model} at {base}",
-            f"does not say which version it is ({answer.status_code} {answer.text[:200]})",
-            f"See `slipway live {model}`.",
-        ) from error

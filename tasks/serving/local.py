@@ -84,7 +84,7 @@ class LocalServing:
         next_step = (
             f"It was not loaded by Slipway; delete {self.repository / model} and restart the platform."
         )
-        return served_by(response.json(), model, self.rest, next_step)
+        return served_by(response, model, self.rest, next_step)
 
     def move_traffic(self, model: str, to: Predictor | None) -> None:
         if to is None:

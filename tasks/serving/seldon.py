@@ -323,7 +323,7 @@ class SeldonServing:
         if not response.is_success:
             return None
         next_step = f"It is not a model server of Slipway; see SeldonDeployment {model}."
-        return served_by(response.json(), model, rest, next_step)
+        return served_by(response, model, rest, next_step)
 
 
 def advice(failure: str) -> str:

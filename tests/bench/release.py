@@ -2,10 +2,10 @@
 
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.bench.timing import seconds
 
 TURNS = 7
 
@@ -38,9 +38,3 @@ def measure() -> dict[str, Any]:
         "whole": {"value": whole, "limit": None, "unit": "s"},
         "load of the model server": {"value": load, "limit": None, "unit": "s"},
     }
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

@@ -4,14 +4,14 @@ Both run in this process, warm, on the same platform, in turn; the first turn of
 """
 
 import shutil
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.bench.timing import in_turn
 
 TURNS = 3
 UNCHANGED_TURNS = 7
@@ -107,15 +107,3 @@ def large_model(folder: Path) -> str:
     functions = folder / "features.py"
     functions.write_text(functions.read_text().replace('drop("answer")', 'drop("answer", "ballast")'))
     return str(spec)
-
-
-def in_turn(first: Callable[[], Any], second: Callable[[], Any], turns: int) -> tuple[float, float]:
-    """Median seconds of each, run alternately; one uncounted turn of each comes first."""
-    taken: tuple[list[float], list[float]] = ([], [])
-    for turn in range(turns + 1):
-        for function, seconds in zip((first, second), taken, strict=True):
-            started = time.perf_counter()
-            function()
-            if turn:
-                seconds.append(time.perf_counter() - started)
-    return statistics.median(taken[0]), statistics.median(taken[1])

@@ -3,13 +3,13 @@
 Commands run outside of it, in a network namespace that reaches its API server and nothing else.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.outside import Outside, outside
+from tests.cluster.outside import Outside, find_kubeconfig, outside
+from tests.cluster.second import Second, second_platform
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def kubeconfig() -> Path:
     """The file of the cluster under test; an error says how to get one."""
-    found = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    found = find_kubeconfig()
     if not found.is_file():
         pytest.exit(f"{found} does not exist: start a cluster with `make cluster`, or set KUBECONFIG.", 2)
     return found
@@ -41,3 +41,10 @@ def platform_up(cli: Outside) -> Outside:
     done = cli.slipway("bootstrap", timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return cli
+
+
+@pytest.fixture
+def second(cli: Outside, tmp_path: Path) -> Iterator[Second]:
+    """A platform that a test may kill and tear down; it is gone afterwards."""
+    with second_platform(cli, tmp_path) as made:
+        yield made

@@ -1,5 +1,6 @@
 """A place outside the cluster: a network namespace from which nothing but the Kubernetes API can be reached."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import yaml
+
+from tasks.reach import variables
 
 Done = subprocess.CompletedProcess[str]
 HERE, THERE = "10.119.0.1", "10.119.0.2"
@@ -43,6 +47,25 @@ class Outside:
         """`slipway` with these arguments, as a user types it."""
         program = str(Path(sys.executable).with_name("slipway"))
         return self.run(program, *arguments, timeout=timeout, **variables)
+
+    def answer(self, *arguments: str, timeout: float = 900) -> dict[str, Any]:
+        """The JSON document of a `slipway` command that must succeed."""
+        done = self.slipway(*arguments, "--json", timeout=timeout)
+        assert done.returncode == 0, done.stderr + done.stdout
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """In the block this process, which reaches all that this machine does, means the same cluster."""
+        own = {"KUBECONFIG": str(self.kubeconfig), "SLIPWAY_HOME": str(self.home)}
+        with variables({**own, "SLIPWAY_PLATFORM": "cluster"}):
+            yield
+
+
+def find_kubeconfig() -> Path:
+    """The file of the cluster under test; it may not exist."""
+    return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
 
 
 def api_server(kubeconfig: Path) -> tuple[str, int]:

@@ -1,6 +1,7 @@
-"""What is in the namespaces of a platform, so that a test can say that nothing was written."""
+"""What is in a cluster, so that a test can say that nothing was written, or that nothing is left."""
 
 import json
+import sys
 from typing import Any
 
 from tests.cluster.outside import Outside
@@ -11,6 +12,21 @@ KINDS = (
 )
 BY_GENERATION = ("Deployment", "StatefulSet", "Job")
 """Their resourceVersion also changes with their status."""
+EMPTY_FLOW = """
+from flows.cli_cluster import _alone
+ready = _alone()
+from prefect import flow
+@flow
+def empty() -> None: ...
+ready()
+empty()
+"""
+
+
+def empty_flow(place: Outside) -> None:
+    """What bootstrap costs that does nothing: a process, a Prefect server for its time, a flow."""
+    done = place.run(sys.executable, "-c", EMPTY_FLOW)
+    assert done.returncode == 0, done.stderr
 
 
 def written(place: Outside, *namespaces: str) -> dict[str, str]:

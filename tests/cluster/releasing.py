@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.platform_lock import load_lock
+from tasks.platform_lock import PlatformLock, load_lock
 from tasks.pools import markers, template
 from tests.cluster.outside import Done, Outside
 from tests.cluster.pods import kubectl
@@ -86,6 +86,7 @@ class Releaser:
 
     cli: Outside
     name: str
+    namespace: str
 
     def script(self, body: str, **values: Any) -> list[str]:
         """A command that runs `body` there; `values` are its global names."""
@@ -94,7 +95,7 @@ class Releaser:
 
     def command(self, body: str, environment: dict[str, str] | None = None, **values: Any) -> list[str]:
         variables = [f"{name}={value}" for name, value in (environment or {}).items()]
-        place = ["kubectl", "exec", "--namespace", SERVING, self.name, "--", "env", *variables]
+        place = ["kubectl", "exec", "--namespace", self.namespace, self.name, "--", "env", *variables]
         return [*place, *self.script(body, **values)]
 
     def python(self, body: str, environment: dict[str, str] | None = None, **values: Any) -> Any:
@@ -108,8 +109,12 @@ class Releaser:
 
     def model(self, word: str, versions: int = 1, **serving: Any) -> "Model":
         """A model of one test's own with this many registered versions."""
-        name = f"{word}-{uuid.uuid4().hex[:6]}"
-        made = Model(self, name, f"/tmp/{name}.yaml")
+        made = self.known(f"{word}-{uuid.uuid4().hex[:6]}", **serving)
+        made.publish(*[10.0**-each for each in range(versions)])
+        return made
+
+    def known(self, name: str, **serving: Any) -> "Model":
+        """A model of which another pod may have registered versions."""
         self.python(
             """
             from tests.release.model import write_spec
@@ -117,8 +122,7 @@ class Releaser:
             """,
             NAME=name, SERVING=serving,
         )  # fmt: skip
-        made.publish(*[10.0**-each for each in range(versions)])
-        return made
+        return Model(self, name, f"/tmp/{name}.yaml")
 
     @contextmanager
     def load(self, model: "Model", *numbers: int) -> Iterator[Load]:
@@ -136,7 +140,7 @@ class Releaser:
             try:
                 yield seen
             finally:
-                kubectl(self.cli, "exec", "--namespace", SERVING, self.name, "--", "touch", stop)
+                kubectl(self.cli, "exec", "--namespace", self.namespace, self.name, "--", "touch", stop)
                 out, err = process.communicate(timeout=120)
             assert process.returncode == 0, out + err
             found = json.loads(out.splitlines()[-1])
@@ -226,7 +230,7 @@ class Model:
         return found
 
     def get(self, kind: str, *arguments: str) -> Any:
-        command = ("get", kind, "--namespace", SERVING, "--output", "json", *arguments)
+        command = ("get", kind, "--namespace", self.releaser.namespace, "--output", "json", *arguments)
         return json.loads(kubectl(self.releaser.cli, *command))
 
     def pods(self) -> dict[str, str]:
@@ -265,32 +269,34 @@ class Model:
 
 
 @contextmanager
-def releaser(cli: Outside) -> Iterator[Releaser]:
-    """The pod, made from the pool's own template, and at the end everything away that it released."""
-    made = Releaser(cli, f"releaser-{uuid.uuid4().hex[:6]}")
+def releaser(cli: Outside, lock: PlatformLock | None = None, *, keep: bool = False) -> Iterator[Releaser]:
+    """The pod, made from the pool's own template; what it released goes with it, unless `keep`."""
+    lock = lock or load_lock()
+    made = Releaser(cli, f"releaser-{uuid.uuid4().hex[:6]}", lock.namespaces.serving)
     file = cli.home / f"{made.name}.json"
-    file.write_text(json.dumps(pod(made.name)))
+    file.write_text(json.dumps(pod(made.name, lock)))
+    place = ("--namespace", made.namespace)
     kubectl(cli, "apply", "--filename", str(file))
     try:
-        ready = cli.run(
-            "kubectl", "wait", "--for=condition=Ready", f"pod/{made.name}", "--namespace", SERVING,
-            "--timeout=120s", timeout=150,
-        )  # fmt: skip
-        assert ready.returncode == 0, kubectl(cli, "describe", "pod", made.name, "--namespace", SERVING)
+        waiting = ("wait", "--for=condition=Ready", f"pod/{made.name}", *place, "--timeout=120s")
+        ready = cli.run("kubectl", *waiting, timeout=150)
+        assert ready.returncode == 0, kubectl(cli, "describe", "pod", made.name, *place)
         _ship(made)
         yield made
-        made.python(
-            """
-            from tasks.serving import serving
-            server = serving()
-            for path in Path('/tmp').glob('*.yaml'):
-                server.move_traffic(path.stem, None)
-                server.retire_candidates(path.stem)
-            give('gone')
-            """
-        )
+        if not keep:
+            made.python(
+                """
+                from tasks.serving import serving
+                server = serving()
+                for path in Path('/tmp').glob('*.yaml'):
+                    server.move_traffic(path.stem, None)
+                    server.retire_candidates(path.stem)
+                give('gone')
+                """
+            )
     finally:
-        kubectl(cli, "delete", "pod", made.name, "--namespace", SERVING, "--grace-period=1", "--wait=false")
+        gone = ("--grace-period=1", "--wait=false", "--ignore-not-found")
+        kubectl(cli, "delete", "pod", made.name, *place, *gone)
 
 
 def _ship(made: Releaser) -> None:
@@ -307,9 +313,8 @@ def _ship(made: Releaser) -> None:
     )  # fmt: skip
 
 
-def pod(name: str) -> dict[str, Any]:
+def pod(name: str, lock: PlatformLock) -> dict[str, Any]:
     """A pod as the pool `release` starts them, that does nothing by itself."""
-    lock = load_lock()
     known = markers({"flow": lock.image("flow")}, lock.namespaces.model_dump())
     job = template("release", "kubernetes", known)["job_configuration"]["job_manifest"]["spec"]["template"]
     spec = dict(job["spec"])
@@ -322,6 +327,6 @@ def pod(name: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": SERVING, **job["metadata"]},
+        "metadata": {"name": name, "namespace": lock.namespaces.serving, **job["metadata"]},
         "spec": {**spec, "containers": [container]},
     }

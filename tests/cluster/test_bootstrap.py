@@ -9,34 +9,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tasks.platform_lock import LOCK, load_lock
+from tasks.platform_lock import load_lock
 from tests.cluster.outside import Outside
-from tests.cluster.platform_state import get, written
+from tests.cluster.platform_state import empty_flow, get, written
+from tests.cluster.second import Second
 
 NAMESPACES = tuple(load_lock().namespaces.model_dump().values())
-EMPTY_FLOW = """
-from flows.cli_cluster import _alone
-ready = _alone()
-from prefect import flow
-@flow
-def empty() -> None: ...
-ready()
-empty()
-"""
 
 
-def bootstrap(place: Outside, *arguments: str) -> dict[str, Any]:
-    done = place.slipway("bootstrap", "--json", *arguments, timeout=1500)
-    assert done.returncode == 0, done.stderr + done.stdout
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+def bootstrap(place: Outside) -> dict[str, Any]:
+    return place.answer("bootstrap", timeout=1500)
 
 
 def test_every_component_is_there_and_says_how_it_was_verified(platform_up: Outside) -> None:
@@ -64,8 +51,7 @@ def test_an_unchanged_platform_is_not_written_to(platform_up: Outside) -> None:
 
 def test_an_unchanged_platform_costs_ten_seconds_more_than_an_empty_flow(platform_up: Outside) -> None:
     began = time.monotonic()
-    done = platform_up.run(sys.executable, "-c", EMPTY_FLOW)
-    assert done.returncode == 0, done.stderr
+    empty_flow(platform_up)
     empty = time.monotonic() - began
     began = time.monotonic()
     bootstrap(platform_up)
@@ -151,25 +137,6 @@ def test_passwords_are_nowhere_but_in_secrets(platform_up: Outside) -> None:
     assert not {place: count for place, count in leaks.items() if count}
 
 
-@pytest.fixture
-def second(cli: Outside, tmp_path: Path) -> Iterator[Path]:
-    """The lock of a platform in namespaces of its own; it is gone after the test."""
-    text = LOCK.read_text()
-    for name in NAMESPACES[1:] + NAMESPACES[:1]:
-        text = text.replace(f": {name} ", f": second-{name} ").replace(
-            f"namespace: {name}\n", f"namespace: second-{name}\n"
-        )
-    text = text.replace(".slipway.svc", ".second-slipway.svc")
-    file = tmp_path / "platform.yaml"
-    file.write_text(text)
-    assert yaml.safe_load(text)["namespaces"]["platform"] == "second-slipway"
-    yield file
-    done = cli.slipway("teardown", "--lock", str(file), "--delete-data", timeout=600)
-    assert done.returncode == 0, done.stderr
-    left = cli.run("kubectl", "get", "namespaces", "--output", "name").stdout
-    assert "second-" not in left
-
-
 KILLED_AT = (
     "postgres: installing",
     "postgres: verifying",
@@ -181,14 +148,13 @@ KILLED_AT = (
 
 
 @pytest.mark.timeout(1800)
-def test_killed_anywhere_and_run_again_it_finishes(cli: Outside, second: Path, tmp_path: Path) -> None:
+def test_killed_anywhere_and_run_again_it_finishes(second: Second) -> None:
     program = str(Path(sys.executable).with_name("slipway"))
-    command = cli.command(program, "bootstrap", "--lock", str(second))
-    environment = cli.environment(SLIPWAY_HOME=str(tmp_path / "home"))
+    command = second.cli.command(program, "bootstrap", "--lock", str(second.file))
     for words in KILLED_AT:
         with subprocess.Popen(
             command,
-            env=environment,
+            env=second.cli.environment(),
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
@@ -203,11 +169,7 @@ def test_killed_anywhere_and_run_again_it_finishes(cli: Outside, second: Path, t
                     os.kill(process.pid, signal.SIGKILL)
                     break
             assert words in seen[-1], "".join(seen)
-    done = cli.slipway(
-        "bootstrap", "--json", "--lock", str(second), timeout=900, SLIPWAY_HOME=str(tmp_path / "home")
-    )
-    assert done.returncode == 0, done.stderr
-    before = written(cli, *(f"second-{name}" for name in NAMESPACES))
-    again = cli.slipway("bootstrap", "--json", "--lock", str(second), SLIPWAY_HOME=str(tmp_path / "home"))
-    assert json.loads(again.stdout)["changed"] == []
-    assert written(cli, *(f"second-{name}" for name in NAMESPACES)) == before
+    second.bootstrap()
+    before = written(second.cli, *second.namespaces)
+    assert second.bootstrap()["changed"] == []
+    assert written(second.cli, *second.namespaces) == before

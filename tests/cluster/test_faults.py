@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import flow_runs
-from tests.cluster.flow_runs import ENDED, registered, servers, start, until
+from tests.cluster import runs
 from tests.cluster.outside import Outside
 from tests.cluster.pods import kubectl
+from tests.cluster.runs import ENDED, registered, servers, start, until
 
 ANEW = {"force": True}
 
@@ -28,9 +28,9 @@ def untouched(platform_up: Outside) -> Iterator[str]:
 def test_killed_processes_are_a_crashed_run(platform_up: Outside, untouched: str) -> None:
     run = start(untouched, "retrain/iris", ANEW)
     until(untouched, run, ("RUNNING",), 60)
-    flow_runs.kill(platform_up, flow_runs.pod(platform_up, run))
+    runs.kill(platform_up, runs.pod(platform_up, run))
     began = time.monotonic()
-    ended = until(untouched, run, ENDED, 30)
+    ended = until(untouched, run, ENDED, 30)["state"]
     print(f"{ended['type']} after {time.monotonic() - began:.1f} s: {ended['message']}")
     assert ended["type"] == "CRASHED", ended
 
@@ -40,7 +40,7 @@ def test_killed_processes_are_a_crashed_run(platform_up: Outside, untouched: str
 def test_killed_processes_that_no_worker_sees_are_a_crashed_run(platform_up: Outside, untouched: str) -> None:
     run = start(untouched, "retrain/iris", ANEW)
     until(untouched, run, ("RUNNING",), 60)
-    name = flow_runs.pod(platform_up, run)
+    name = runs.pod(platform_up, run)
     scale = ("scale", "--namespace", "slipway", "deployment/worker-pandas")
     kubectl(platform_up, *scale, "--replicas=0")
     try:
@@ -54,8 +54,8 @@ def test_killed_processes_that_no_worker_sees_are_a_crashed_run(platform_up: Out
             "-l",
             "slipway.io/pool=pandas",
         )
-        flow_runs.kill(platform_up, name)
-        ended = until(untouched, run, ENDED, 180)
+        runs.kill(platform_up, name)
+        ended = until(untouched, run, ENDED, 180)["state"]
     finally:
         kubectl(platform_up, *scale, "--replicas=1")
     assert ended["type"] == "CRASHED", ended
@@ -66,6 +66,6 @@ def test_a_pod_without_enough_memory_is_a_crashed_run_that_says_so(
     platform_up: Outside, untouched: str
 ) -> None:
     run = start(untouched, "retrain/iris", ANEW, memory="200Mi")
-    ended = until(untouched, run, ENDED, 120)
+    ended = until(untouched, run, ENDED, 120)["state"]
     assert ended["type"] == "CRASHED", ended
     assert "OOMKilled" in ended["message"] or "memory" in ended["message"], ended

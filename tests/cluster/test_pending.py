@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.cluster.flow_runs import ENDED, jobs, servers, start, until
 from tests.cluster.outside import Outside
+from tests.cluster.runs import ENDED, jobs, servers, start, until
 
 ALLOWED = 20
 """Seconds that the run may be Pending."""
@@ -25,7 +25,7 @@ def test_a_run_that_stays_pending_is_crashed_with_the_pods_reason_and_its_job_go
 ) -> None:
     with servers(platform_up) as found:
         run = start(found.prefect_url, "retrain/iris", {}, **compute, pending_timeout=ALLOWED)
-        state = until(found.prefect_url, run, ENDED, 120)
+        state = until(found.prefect_url, run, ENDED, 120)["state"]
     assert state["type"] == "CRASHED", state
     assert any(word in state["message"] for word in reason.split("|")), state["message"]
     assert f"{ALLOWED} s are allowed (pending_timeout)" in state["message"]

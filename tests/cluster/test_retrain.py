@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.flow_runs import evict
 from tests.cluster.outside import Outside
+from tests.cluster.runs import evict
 
 TRAINING, SERVING = "slipway-training", "slipway-serving"
 

@@ -116,7 +116,9 @@ def test_the_version_of_go_is_read(said: str, version: tuple[int, int] | None) -
 def test_the_clusters_processes_are_told_from_those_of_others() -> None:
     ours = f"{cache()}/programs/kubernetes-0/kubelet"
     assert processes.belongs(ours, "kubelet", [ours, f"--config={DATA}/config/kubelet.yaml"])
-    assert processes.belongs("/usr/bin/containerd", "containerd", ["containerd", f"--config={DATA}/config/c.toml"])
+    assert processes.belongs(
+        "/usr/bin/containerd", "containerd", ["containerd", f"--config={DATA}/config/c.toml"]
+    )
     assert not processes.belongs("/usr/bin/containerd", "containerd", ["containerd", "--config=/etc/c.toml"])
     assert not processes.belongs("/usr/bin/etcd", "etcd", ["etcd", "--data-dir=/var/lib/etcd"])
     assert not processes.belongs("/usr/bin/tail", "tail", ["tail", "-f", f"{DATA}/logs/etcd.log"])

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -10,7 +11,7 @@ import pytest
 
 from tasks import spark
 from tasks.errors import PlatformError, PreparationError
-from tasks.settings import ROOT
+from tasks.settings import ROOT, settings
 
 
 @pytest.mark.parametrize(
@@ -26,17 +27,26 @@ def test_java_version(output: str, version: int | None) -> None:
     assert spark.java_version(output) == version
 
 
-def test_a_missing_java_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+@pytest.fixture
+def only_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Java is what PATH has: a JAVA_HOME of this machine would be looked at first."""
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    settings.cache_clear()
+    yield monkeypatch
+    settings.cache_clear()
+
+
+def test_a_missing_java_names_the_package(tmp_path: Path, only_path: pytest.MonkeyPatch) -> None:
+    only_path.setenv("PATH", str(tmp_path))
     with pytest.raises(PlatformError, match=r"there is no `java` .*openjdk-17-jre-headless"):
         spark.check_java()
 
 
-def test_an_old_java_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_java_names_the_package(tmp_path: Path, only_path: pytest.MonkeyPatch) -> None:
     java = tmp_path / "java"
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
     java.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    only_path.setenv("PATH", f"{tmp_path}:/bin")
     with pytest.raises(PlatformError, match=r"java is Java 11\. .*openjdk-17-jre-headless"):
         spark.check_java()
 

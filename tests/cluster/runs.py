@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.platform_lock import load_lock
 from tasks.prefect_api import ask
-from tasks.reach import reached, variables
+from tasks.reach import reached
 from tasks.settings import Settings
 from tests.cluster.outside import Outside
 from tests.cluster.platform_state import get
@@ -21,8 +21,7 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 @contextmanager
 def servers(place: Outside) -> Iterator[Settings]:
     """Prefect and MLflow of the platform, forwarded for the block."""
-    own = {"KUBECONFIG": str(place.kubeconfig), "SLIPWAY_HOME": str(place.home)}
-    with variables({**own, "SLIPWAY_PLATFORM": "cluster"}), reached("Prefect", "MLflow") as found:
+    with place.here(), reached("Prefect", "MLflow") as found:
         yield found
 
 
@@ -34,18 +33,15 @@ def start(api: str, deployment: str, parameters: dict[str, Any], **job_variables
     return str(answer.raise_for_status().json()["id"])
 
 
-def state(api: str, run: str) -> dict[str, Any]:
-    found: dict[str, Any] = ask("GET", f"{api}/flow_runs/{run}").raise_for_status().json()["state"]
-    return found
-
-
 def until(api: str, run: str, types: tuple[str, ...], patience: float) -> dict[str, Any]:
-    """The state of the run, once it is one of `types`."""
+    """The flow run, once the type of its state is one of `types`."""
     deadline = time.monotonic() + patience
-    while (found := state(api, run))["type"] not in types:
-        assert time.monotonic() < deadline, found
+    while True:
+        found: dict[str, Any] = ask("GET", f"{api}/flow_runs/{run}").raise_for_status().json()
+        if found["state_type"] in types:
+            return found
+        assert time.monotonic() < deadline, found["state"]
         time.sleep(0.5)
-    return found
 
 
 def jobs(place: Outside, run: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from tasks import identities
 from tasks.errors import PlatformError
 from tasks.settings import ROOT
 
@@ -125,6 +126,7 @@ class PlatformLock(Part):
             "global": {
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
                 **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
+                "identities": identities.fingerprint(self.store.bucket),
             }
         }
 

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import PlatformError
+from tasks.identities import rights
 from tasks.kubernetes import SECRET, Cluster, Manifest
 from tasks.platform_lock import PlatformLock
 
-POSTGRES, S3, S3_ADMIN, PREFECT, MODELS = (
+POSTGRES, S3, S3_ADMIN, PREFECT, MODELS, MLFLOW, NOTEBOOK = (
     "slipway-postgres", "slipway-s3", "slipway-s3-admin", "slipway-prefect", "slipway-model-store",
+    "slipway-mlflow", "slipway-notebook",
 )  # fmt: skip
 AUTH = "auth-string"
+MLFLOW_USER, MLFLOW_PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+"""What MLflow's clients read."""
 KEY, KEY_SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 MADE_BY = {"app.kubernetes.io/managed-by": "slipway", "app.kubernetes.io/part-of": "slipway"}
 
@@ -56,9 +60,9 @@ def places(lock: PlatformLock) -> tuple[Place, ...]:
     """Every Secret of the platform."""
     names = lock.namespaces
     return (
-        *(Place(names.platform, name) for name in (POSTGRES, S3, S3_ADMIN, PREFECT)),
-        *(Place(names.training, name) for name in (S3, PREFECT)),
-        *(Place(names.serving, name) for name in (S3, PREFECT, MODELS)),
+        *(Place(names.platform, name) for name in (POSTGRES, S3, S3_ADMIN, PREFECT, MLFLOW, NOTEBOOK)),
+        *(Place(names.training, name) for name in (S3, PREFECT, MLFLOW)),
+        *(Place(names.serving, name) for name in (S3, PREFECT, MLFLOW, MODELS)),
     )
 
 
@@ -97,9 +101,13 @@ def wanted(lock: PlatformLock, there: Found, make: Callable[[], str]) -> dict[Pl
     """
     names = lock.namespaces
     auth = _kept(there, Place(names.platform, PREFECT), AUTH, lambda: f"slipway:{make()}")
+    mlflow, store = _mlflow(lock, there, make), _store(lock, there, make)
+    notebook = Place(names.platform, NOTEBOOK)
     return {
         **_postgres(lock, there, make),
-        **_store(lock, there, make),
+        **mlflow,
+        **store,
+        notebook: {**mlflow[notebook], **store.get(notebook, {})},
         **{Place(space, PREFECT): {AUTH: auth} for space in (names.platform, names.training, names.serving)},
     }
 
@@ -118,18 +126,25 @@ def _postgres(lock: PlatformLock, there: Found, make: Callable[[], str]) -> dict
 
 
 USERS = ("postgres", "mlflow", "prefect")
+LOGINS = ("admin", "training", "release", "notebook")
+"""Who logs in to MLflow; what each may do there stands in images/mlflow/slipway_mlflow/policy.py."""
 
 
-def rights(bucket: str) -> dict[str, tuple[str, ...]]:
-    """What each identity of the object store may do. Models are read below `mlflow/` only."""
-    everything = tuple(f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging"))
-    return {
-        "admin": ("Admin", "Read", "Write", "List", "Tagging"),
-        "mlflow": tuple(f"{action}:{bucket}/mlflow*" for action in ("Read", "Write", "List", "Tagging")),
-        "training": everything,
-        "release": everything,
-        "serving": tuple(f"{action}:{bucket}/mlflow*" for action in ("Read", "List")),
+def _mlflow(lock: PlatformLock, there: Found, make: Callable[[], str]) -> dict[Place, dict[str, str]]:
+    names = lock.namespaces
+    place = Place(names.platform, MLFLOW)
+    data = {
+        key: _kept(there, place, key, make)
+        for key in (*(f"{user}-password" for user in LOGINS), "secret-key")
     }
+    given = {
+        Place(names.training, MLFLOW): "training", Place(names.serving, MLFLOW): "release",
+        Place(names.platform, NOTEBOOK): "notebook",
+    }  # fmt: skip
+    logins = {
+        at: {MLFLOW_USER: user, MLFLOW_PASSWORD: data[f"{user}-password"]} for at, user in given.items()
+    }
+    return {place: data, **logins}
 
 
 def _store(lock: PlatformLock, there: Found, make: Callable[[], str]) -> dict[Place, dict[str, str]]:
@@ -138,15 +153,16 @@ def _store(lock: PlatformLock, there: Found, make: Callable[[], str]) -> dict[Pl
     users = {
         main: "mlflow", Place(names.training, S3): "training", Place(names.serving, S3): "release",
     }  # fmt: skip
+    notebook = Place(names.platform, NOTEBOOK)
     models = Place(names.serving, MODELS)
-    if lock.store.external:
+    if lock.store.external:  # notebooks get no keys that may do more than theirs: the user brings those
         pair = (_held(there, admin, KEY), _held(there, admin, KEY_SECRET))
         ours = {place: _pair(*pair) for place in users if place not in there}
         return ours if models in there else {**ours, models: _rclone(lock, *pair)}
     keys = _identities(lock, there, make)
     made: dict[Place, dict[str, str]] = {place: _pair(*keys[user]) for place, user in users.items()}
     made[main]["config.json"] = _config(lock, keys)
-    made[admin] = _pair(*keys["admin"])
+    made[admin], made[notebook] = _pair(*keys["admin"]), _pair(*keys["notebook"])
     made[models] = _rclone(lock, *keys["serving"])
     return made
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.errors import PlatformError
 from tasks.platform_lock import PlatformLock
-from tasks.secrets import Place, manifest, places, rights, wanted
+from tasks.secrets import Place, manifest, places, wanted
 from tests.tasks.test_platform_lock import parsed
 
 ADMIN = Place("slipway", "slipway-s3-admin")
@@ -15,6 +15,8 @@ POSTGRES = Place("slipway", "slipway-postgres")
 PREFECT = Place("slipway", "slipway-prefect")
 TRAINING = Place("slipway-training", "slipway-s3")
 MODELS = Place("slipway-serving", "slipway-model-store")
+MLFLOW = Place("slipway", "slipway-mlflow")
+NOTEBOOK = Place("slipway", "slipway-notebook")
 
 
 def numbered() -> Callable[[], str]:
@@ -53,15 +55,25 @@ def test_each_namespace_gets_the_keys_of_its_own_identity(lock: PlatformLock) ->
     keys = {
         each["name"]: each["credentials"][0] for each in json.loads(made[STORE]["config.json"])["identities"]
     }
-    for place, user in ((STORE, "mlflow"), (TRAINING, "training"), (ADMIN, "admin")):
+    for place, user in ((STORE, "mlflow"), (TRAINING, "training"), (ADMIN, "admin"), (NOTEBOOK, "notebook")):
         assert made[place]["AWS_ACCESS_KEY_ID"] == keys[user]["accessKey"]
         assert made[place]["AWS_SECRET_ACCESS_KEY"] == keys[user]["secretKey"]
     assert made[MODELS]["RCLONE_CONFIG_S3_SECRET_ACCESS_KEY"] == keys["serving"]["secretKey"]
     assert made[MODELS]["RCLONE_CONFIG_S3_ENDPOINT"] == lock.store.endpoint
 
 
-def test_those_who_serve_may_only_read_models() -> None:
-    assert rights("b")["serving"] == ("Read:b/mlflow*", "List:b/mlflow*")
+def test_each_namespace_logs_in_to_mlflow_as_its_own_identity(lock: PlatformLock) -> None:
+    made = wanted(lock, {}, numbered())
+    given = {
+        "training": Place("slipway-training", "slipway-mlflow"),
+        "release": Place("slipway-serving", "slipway-mlflow"),
+        "notebook": NOTEBOOK,
+    }
+    for user, place in given.items():
+        assert made[place]["MLFLOW_TRACKING_USERNAME"] == user
+        assert made[place]["MLFLOW_TRACKING_PASSWORD"] == made[MLFLOW][f"{user}-password"]
+    assert len(set(made[MLFLOW].values())) == 5
+    assert set(made[given["training"]]) == {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
 
 
 def test_databases_are_named_by_their_whole_uri(lock: PlatformLock) -> None:
@@ -82,7 +94,7 @@ def test_one_missing_key_is_made_and_the_others_stay(lock: PlatformLock) -> None
 
 def test_a_copy_that_went_astray_follows_its_original(lock: PlatformLock) -> None:
     first = wanted(lock, {}, numbered())
-    there = {**first, Place("slipway-serving", "slipway-prefect"): {"auth-string": "old"}}
+    there = {**first, Place("slipway-serving", "slipway-prefect"): {"auth-string": "old"}, NOTEBOOK: {}}
     assert wanted(lock, there, no_more) == first
 
 
@@ -92,6 +104,7 @@ def test_the_keys_of_ones_own_store_go_where_they_are_needed() -> None:
     made = wanted(lock, given, numbered())
     assert ADMIN not in made
     assert made[TRAINING] == {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    assert "AWS_ACCESS_KEY_ID" not in made[NOTEBOOK], "a notebook gets no keys that may do everything"
     narrow = {**given, TRAINING: {"AWS_ACCESS_KEY_ID": "n", "AWS_SECRET_ACCESS_KEY": "n"}}
     assert TRAINING not in wanted(lock, narrow, numbered()), "narrower keys of the user stay"
 

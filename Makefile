@@ -23,7 +23,7 @@ test: install ## Run every test that needs no cluster
 	# Two lanes at once, one a core: those that share a platform wait for servers half of the time.
 	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	(failed=0; \
-	.venv/bin/python -m pytest tests/tasks tests/model_server tests/devcluster || failed=$$?; \
+	.venv/bin/python -m pytest tests/tasks tests/model_server tests/mlflow_server tests/devcluster || failed=$$?; \
 	.venv/bin/python -m pytest tests/flows tests/infra || failed=$$?; exit $$failed) >"$$log" 2>&1 & other=$$!; \
 	failed=0; .venv/bin/python -m pytest tests/release tests/retrain || failed=$$?; \
 	wait $$other && other=0 || other=$$?; cat "$$log"; \

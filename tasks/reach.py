@@ -65,7 +65,8 @@ def _ways(server: Server, found: Settings, opened: ExitStack) -> dict[str, str]:
         auth = {} if found.prefect_auth.get_secret_value() else _prefect_auth(found)
         return {"SLIPWAY_PREFECT_URL": f"{open_('prefect', 4200)}/api", "SLIPWAY_FORWARDED": "1", **auth}
     if server == "MLflow" and not found.mlflow_url:
-        return {"SLIPWAY_MLFLOW_URL": open_("mlflow", 5000)}
+        login = {} if found.mlflow_user else _mlflow_login(found)
+        return {"SLIPWAY_MLFLOW_URL": open_("mlflow", 5000), **login}
     if server == "store" and not found.s3_endpoint:
         return {"SLIPWAY_S3_ENDPOINT": open_("s3", 8333), **_store_keys(found)}
     return {}
@@ -73,6 +74,11 @@ def _ways(server: Server, found: Settings, opened: ExitStack) -> dict[str, str]:
 
 def _prefect_auth(found: Settings) -> dict[str, str]:
     return {"PREFECT_API_AUTH_STRING": _secret("slipway-prefect", found.platform_namespace)["auth-string"]}
+
+
+def _mlflow_login(found: Settings) -> dict[str, str]:
+    held = _secret("slipway-mlflow", found.serving_namespace)
+    return {name: held[name] for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")}
 
 
 def _store_keys(found: Settings) -> dict[str, str]:

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     """Git commit of the code in an image, where there is no checkout to ask."""
     prefect_auth: SecretStr = Field(default=SecretStr(""), validation_alias="PREFECT_API_AUTH_STRING")
     """`user:password` of a Prefect server that asks for it; Prefect's own variable."""
+    mlflow_user: str = Field(default="", validation_alias="MLFLOW_TRACKING_USERNAME")
+    mlflow_password: SecretStr = Field(default=SecretStr(""), validation_alias="MLFLOW_TRACKING_PASSWORD")
+    """Of an MLflow server that asks for them; MLflow's own variables."""
     serving_rest_url: str = ""
     """Base URL of the embedded model server's REST endpoint, e.g. `http://127.0.0.1:9000`."""
     serving_grpc: str = ""

@@ -141,9 +141,16 @@ def is_registered(model: str, number: int) -> bool:
     answer = httpx.get(
         f"{settings().mlflow_url}/api/2.0/mlflow/model-versions/get",
         params={"name": model, "version": str(number)},
+        auth=_login(),
         timeout=10,
     )
     return answer.is_success
+
+
+def _login() -> tuple[str, str] | None:
+    """Name and password for a server that asks for them; MLflow's client reads them itself."""
+    found = settings()
+    return (found.mlflow_user, found.mlflow_password.get_secret_value()) if found.mlflow_user else None
 
 
 def set_alias(model: str, name: Alias, number: int) -> None:

@@ -12,7 +12,16 @@ from tasks.errors import PlatformError
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, poll
 from tasks.platform_lock import PlatformLock
 from tasks.pods import trouble
-from tasks.secrets import AUTH, MADE_BY, POSTGRES, PREFECT, S3_ADMIN
+from tasks.secrets import (
+    AUTH,
+    MADE_BY,
+    MLFLOW,
+    MLFLOW_PASSWORD,
+    MLFLOW_USER,
+    POSTGRES,
+    PREFECT,
+    S3_ADMIN,
+)
 
 PATIENCE = 300.0
 """Seconds that a check may take: a node may have to fetch the image first."""
@@ -50,7 +59,11 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
     return {
         "postgres": Check("postgres", {}, uris),
         "object-store": Check("object_store", {**store, "BUCKET": lock.store.bucket}, keys),
-        "mlflow": Check("mlflow", {"SLIPWAY_MLFLOW_URL": f"http://mlflow.{space}.svc:5000"}),
+        "mlflow": Check(
+            "mlflow",
+            {"SLIPWAY_MLFLOW_URL": f"http://mlflow.{space}.svc:5000", MLFLOW_USER: "admin"},
+            {MLFLOW_PASSWORD: (MLFLOW, "admin-password")},
+        ),
         "prefect": Check("prefect", prefect, auth),
         "workers": Check("workers", {**prefect, "POOLS": ",".join(pools)}, auth),
     }

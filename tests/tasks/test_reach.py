@@ -21,6 +21,10 @@ SECRETS = {
         "AWS_SECRET_ACCESS_KEY": "s",
         "config": "no",
     },
+    ("slipway-serving", "slipway-mlflow"): {
+        "MLFLOW_TRACKING_USERNAME": "release",
+        "MLFLOW_TRACKING_PASSWORD": "hush",
+    },
 }
 
 
@@ -48,7 +52,13 @@ def opened(home: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[st
         yield f"http://127.0.0.1:{port + 10000}"
         now.remove((namespace, target, port))
 
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "KUBERNETES_SERVICE_HOST"):
+    secret = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+    )
+    for name in (*secret, "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     before = dict(os.environ)
     monkeypatch.setenv("SLIPWAY_PLATFORM", "cluster")
@@ -75,7 +85,9 @@ def test_servers_and_keys_are_there_in_the_block_and_gone_after_it(
         assert found.s3_endpoint == "http://127.0.0.1:18333"
         assert found.store == "s3://there", "as bootstrap left it in the cluster"
         assert found.prefect_auth.get_secret_value() == "admin:secret"
+        assert (found.mlflow_user, found.mlflow_password.get_secret_value()) == ("release", "hush")
         assert "secret" not in repr(found)
+        assert "hush" not in repr(found)
         assert os.environ["AWS_ACCESS_KEY_ID"] == "key"
         assert "config" not in os.environ
         with reached("Prefect"):
@@ -85,6 +97,7 @@ def test_servers_and_keys_are_there_in_the_block_and_gone_after_it(
     assert not settings().store
     assert "AWS_ACCESS_KEY_ID" not in os.environ
     assert "PREFECT_API_AUTH_STRING" not in os.environ
+    assert "MLFLOW_TRACKING_PASSWORD" not in os.environ
 
 
 def test_an_address_that_is_configured_is_not_forwarded(

@@ -1,5 +1,6 @@
 """A pod with the rights of a release run: it publishes versions of test models, releases them and asks them."""
 
+import base64
 import json
 import subprocess
 import textwrap
@@ -16,7 +17,7 @@ from tasks.pools import markers, template
 from tests.cluster.outside import Done, Outside
 from tests.cluster.pods import kubectl
 
-SERVING = load_lock().namespaces.serving
+SERVING, TRAINING = load_lock().namespaces.serving, load_lock().namespaces.training
 TESTS = Path(__file__).parents[1]
 SHIPPED = ("__init__.py", "release/__init__.py", "release/model.py", "release/load.py")
 """What of these tests runs in the pod."""
@@ -168,7 +169,7 @@ class Model:
                 return golden.model_copy(update={{'labels': tuple(labels)}})
             give([publish(PATH, strength, golden={golden}).number for strength in STRENGTHS])
             """,
-            PATH=self.path, STRENGTHS=strengths,
+            login_of_training(self.releaser.cli), PATH=self.path, STRENGTHS=strengths,
         )  # fmt: skip
         return numbers
 
@@ -266,6 +267,13 @@ class Model:
             "predictors": [each["spec"]["predictors"] for each in deployment],
             "pods": self.pods(),
         }
+
+
+def login_of_training(cli: Outside) -> dict[str, str]:
+    """The variables with which a retrain logs in to MLflow: a release registers no versions."""
+    where = ("secret", "slipway-mlflow", "--namespace", TRAINING, "--output", "json")
+    held = json.loads(kubectl(cli, "get", *where))["data"]
+    return {name: base64.b64decode(value).decode() for name, value in held.items()}
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 import yaml
 
 from tasks.reach import variables
+from tasks.settings import ROOT
 
 Done = subprocess.CompletedProcess[str]
 HERE, THERE = "10.119.0.1", "10.119.0.2"
@@ -79,7 +80,11 @@ def api_server(kubeconfig: Path) -> tuple[str, int]:
 
 @contextmanager
 def outside(name: str, kubeconfig: Path, home: Path) -> Iterator[Outside]:
-    """The namespace, for as long as the block runs: a route to the API server and rules that drop the rest."""
+    """The namespace, for as long as the block runs: a route to the API server and rules that drop the rest.
+
+    kubectl and helm are those that `make cluster` linked, where it did: a home of one's own has none.
+    """
+    path = f"{ROOT / '.slipway' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     host, port = api_server(kubeconfig)
     pair, peer = f"{name[:9]}-a", f"{name[:9]}-b"
     inside = ["ip", "netns", "exec", name]
@@ -97,7 +102,8 @@ def outside(name: str, kubeconfig: Path, home: Path) -> Iterator[Outside]:
         to_api = ["-d", host, "-p", "tcp", "--dport", str(port), "-j", "ACCEPT"]
         _run(*inside, "iptables", "-A", "OUTPUT", *to_api)
         _run(*inside, "iptables", "-A", "OUTPUT", "-j", "REJECT")
-        yield Outside(name, kubeconfig, home)
+        with variables({"PATH": path}):
+            yield Outside(name, kubeconfig, home)
     finally:
         _run("ip", "netns", "delete", name)  # the pair goes with it
 

@@ -26,6 +26,9 @@ for name, about in (
     ("teardown", "Remove the platform and every released model from the cluster; data volumes stay."),
 ):
     app.command(f"flows.cli_cluster:{name}", name=name, help=about)
+app.command(
+    "flows.cli_cluster:open_", name="open", help="Forward a page of the platform, or a model, and open it."
+)
 
 
 @app.command

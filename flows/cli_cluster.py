@@ -1,6 +1,9 @@
-"""The commands of the platform engineer: `bootstrap` and `teardown`. `flows/cli.py` registers them."""
+"""The commands that are about a cluster: `bootstrap`, `teardown` and `open`. `flows/cli.py` registers them."""
 
+import signal
+import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +54,20 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     removed: TornDown = flow(lock or LOCK, delete_data=delete_data)
     _forget(settings().home, load_lock(lock or LOCK).namespaces.platform)
     return removed
+
+
+def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that is live.")]) -> Any:
+    """Forward a page of the platform, or a model, to this machine and open it; Ctrl-C ends it."""
+    from tasks.opening import opened
+
+    with opened(name) as page:
+        console.say(f"{page.name}: {page.url}")
+        if page.login:
+            console.say(page.login)
+        webbrowser.open(page.url)
+        with suppress(KeyboardInterrupt):  # how a person ends it
+            signal.pause()
+    return page
 
 
 def _alone() -> Callable[[], None]:

@@ -113,6 +113,12 @@ def _bootstrapped(out: Console, result: Any) -> None:
 def _curl(out: Console, curl: str) -> None:
     if curl:
         _line(out, f"Ask it:\n{curl}")
+    if ".svc:" in curl:
+        _line(
+            out,
+            "Addresses in the cluster; `slipway open prefect|mlflow|MODEL` leads there from outside.",
+            "dim",
+        )
 
 
 def _fields(out: Console, result: Any) -> None:

@@ -20,13 +20,13 @@ LISTENS = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
 @contextmanager
-def forwarded(namespace: str, target: str, port: int) -> Iterator[str]:
-    """Base URL on a free local port of `target` ("service/NAME" or "pod/NAME") in `namespace`.
+def forwarded(namespace: str, target: str, port: int, here: int = 0) -> Iterator[str]:
+    """Base URL on local port `here` (0: a free one) of `target` ("service/NAME" or "pod/NAME") in `namespace`.
 
     Raises PlatformError if it cannot be opened. One that breaks later, because its pod went away, is opened
     again on the same port, so that what asks again succeeds. It ends with the block, and with this process.
     """
-    forward = Forward(namespace, target, port)
+    forward = Forward(namespace, target, port, here)
     forward.start()
     try:
         yield f"http://127.0.0.1:{forward.local_port}"
@@ -41,6 +41,8 @@ class Forward:
     namespace: str
     target: str
     port: int
+    here: int = 0
+    """The local port that is wanted, 0 for any."""
     local_port: int = 0
     """0 until kubectl said which one it took."""
     said: deque[str] = field(default_factory=lambda: deque(maxlen=5))
@@ -94,7 +96,7 @@ class Forward:
                 if self._stopping.is_set():
                     break
                 self._process = subprocess.Popen(
-                    [*command, f"{self.local_port or ''}:{self.port}"],
+                    [*command, f"{self.local_port or self.here or ''}:{self.port}"],
                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 )  # fmt: skip
             self._listen(self._process)

@@ -224,6 +224,5 @@ def page(client: "SyncPrefectClient", run: "FlowRun") -> str:
     root = str(client.api_url).rstrip("/").removesuffix("/api")
     path = f"/runs/flow-run/{run.id}"
     if found.forwarded:
-        forward = f"kubectl -n {found.platform_namespace} port-forward service/prefect 4200"
-        return f"http://127.0.0.1:4200{path} while `{forward}` runs"
+        return f"http://127.0.0.1:4200{path} while `slipway open prefect` runs"
     return f"{root}{path}"

@@ -1,6 +1,7 @@
 """`slipway retrain` and its sisters on a cluster: runs of deployments, followed from outside."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -117,7 +118,7 @@ def test_a_refusal_of_the_flow_is_the_reason_that_the_command_gives(
     error = json.loads(done.stdout)["error"]
     assert error["type"] == "RunFailed"
     assert "iris version 9999: is not registered" in error["message"]
-    assert "kubectl -n slipway port-forward service/prefect 4200" in error["next_step"]
+    assert "slipway open prefect" in error["next_step"]
 
 
 @pytest.mark.timeout(600)
@@ -155,3 +156,29 @@ def test_deploy_registers_once(platform_up: Outside) -> None:
     assert again["deployments"] == []
     assert again["removed"] == []
     assert again["pools"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("prefect", "/api/health"), ("mlflow", "/health"), ("iris", "/ready")]
+)
+def test_a_page_or_a_model_is_opened_until_ctrl_c(
+    retrained: object, platform_up: Outside, name: str, path: str
+) -> None:
+    program = platform_up.command(str(Path(sys.executable).with_name("slipway")), "open", name)
+    with subprocess.Popen(
+        program, env=platform_up.environment(BROWSER="true"), stderr=subprocess.PIPE, text=True
+    ) as opened:
+        assert opened.stderr is not None
+        url = opened.stderr.readline().split()[-1]
+        done = platform_up.run(
+            sys.executable, "-c", f"import urllib.request as r; print(r.urlopen('{url}{path}').status)"
+        )
+        opened.send_signal(signal.SIGINT)
+        assert opened.wait(20) == 0
+    assert done.stdout.strip() == "200", done.stderr
+
+
+def test_what_cannot_be_opened_ends_with_2_and_says_what_can(platform_up: Outside) -> None:
+    done = platform_up.slipway("open", "no-such-model")
+    assert done.returncode == 2
+    assert "prefect, mlflow" in done.stderr

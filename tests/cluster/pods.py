@@ -32,6 +32,23 @@ def ask(method, path, body=None):
 """Python for `run`: a function that asks the API as the pod's service account."""
 
 
+SETTLED = """
+import socket, time
+
+def settled(host, port):
+    'Waits until the network knows this new pod, and lets it connect.'
+    until = time.monotonic() + 45
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=3).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+"""
+"""Python for `run`: what a pod of the platform gets from its clients' own retries."""
+
+
 def run(
     cli: Outside,
     namespace: str,

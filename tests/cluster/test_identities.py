@@ -7,12 +7,14 @@ import pytest
 
 from tasks.platform_lock import load_lock
 from tests.cluster.outside import Outside
-from tests.cluster.pods import run
+from tests.cluster.pods import SETTLED, run
 
 PLATFORM, TRAINING, SERVING = load_lock().namespaces.model_dump().values()
 BUCKET = load_lock().store.bucket
 
-TRY = f"""
+TRY = f"""{SETTLED}
+settled('s3.{PLATFORM}.svc', 8333)
+settled('mlflow.{PLATFORM}.svc', 5000)
 import base64, json, os, uuid, urllib.error, urllib.request
 import boto3
 from botocore.exceptions import ClientError
@@ -100,13 +102,14 @@ def test_an_identity_does_its_own_work_and_no_others(platform_up: Outside, ident
 
 
 def test_nobody_reaches_mlflow_without_a_login(platform_up: Outside) -> None:
-    script = f"""
-        import json, urllib.error, urllib.request
-        try:
-            urllib.request.urlopen('http://mlflow.{PLATFORM}.svc:5000/api/2.0/mlflow/registered-models/search')
-            status = 200
-        except urllib.error.HTTPError as error:
-            status = error.code
-        print(json.dumps(status))
-    """
+    script = f"""{SETTLED}
+settled('mlflow.{PLATFORM}.svc', 5000)
+import json, urllib.error, urllib.request
+try:
+    urllib.request.urlopen('http://mlflow.{PLATFORM}.svc:5000/api/2.0/mlflow/registered-models/search')
+    status = 200
+except urllib.error.HTTPError as error:
+    status = error.code
+print(json.dumps(status))
+"""
     assert run(platform_up, TRAINING, script, labels={"slipway.io/role": "training"}) == 401

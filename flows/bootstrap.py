@@ -6,6 +6,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.steps import step
+from tasks import charts as sources
 from tasks import components, platform, platform_lock
 from tasks import preflight as checks
 from tasks import secrets as keys
@@ -14,9 +15,10 @@ from tasks.settings import settings, write_platform_file
 
 load_lock = step(platform_lock.load_lock, "lock")
 preflight = step(checks.preflight, "preflight")
+find_charts = step(sources.find_charts, "charts")
 make_namespaces = step(platform.make_namespaces, "namespaces")
 make_secrets = step(keys.make_secrets, "secrets")
-survey = step(components.survey, "charts")
+survey = step(components.survey, "survey")
 bring = step(components.bring, "component", task_run_name="{component.name}")
 settle = step(components.settle, "settings")
 
@@ -31,21 +33,25 @@ class Bootstrapped:
 
 
 @flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False)
-def bootstrap(file: Path = platform_lock.LOCK, verify_all: bool = False) -> Bootstrapped:
+def bootstrap(
+    file: Path = platform_lock.LOCK, verify_all: bool = False, charts: Path | None = None
+) -> Bootstrapped:
     """Bring the cluster of the kubeconfig to what `file` says; a no-op where it is so already.
 
     Killed at any point and run again, it goes on. `verify_all`: also what did not change is verified anew.
+    `charts`: a folder with the charts that other projects publish, instead of their repositories.
     Raises PlatformError naming the component, what was seen of it, and the next step.
     """
     lock = load_lock(file)
     cluster = preflight(lock)
+    found = find_charts(lock, charts)
     make_namespaces(cluster, lock.namespaces)
     make_secrets(cluster, lock)
-    site = survey(cluster, lock, verify_all)
+    site = survey(cluster, lock, found, verify_all)
     with platform.PrefectApi(cluster, lock) as prefect:
         rows = tuple(bring(site, component, prefect) for component in lock.components)
-    found = platform.platform_settings(lock)
-    settle(site, found)
-    write_platform_file(settings().home, found)
+    told = platform.platform_settings(lock)
+    settle(site, told)
+    write_platform_file(settings().home, told)
     changed = tuple(row.component for row in rows if row.did in ("installed", "upgraded"))
     return Bootstrapped(rows, changed, str(settings().home / "platform.json"))

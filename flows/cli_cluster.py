@@ -18,11 +18,16 @@ Lock = Annotated[Path | None, Parameter(help="A platform file of your own, inste
 Flag = Annotated[bool, Parameter(negative="")]
 
 
-def bootstrap(*, lock: Lock = None, verify: Flag = False, json: Json = False) -> Any:
+def bootstrap(
+    *, lock: Lock = None, charts: Path | None = None, verify: Flag = False, json: Json = False
+) -> Any:
     """Bring the cluster of the kubeconfig to the platform of infra/platform.yaml; only what differs is touched.
 
     Parameters
     ----------
+    charts
+        A folder with the charts that other projects publish (archives, or charts' folders), where their
+        repositories are out of reach.
     verify
         Use every component to see that it works, also those that did not change.
     """
@@ -31,7 +36,7 @@ def bootstrap(*, lock: Lock = None, verify: Flag = False, json: Json = False) ->
     from tasks.platform_lock import LOCK
 
     ready()
-    return flow(lock or LOCK, verify_all=verify)
+    return flow(lock or LOCK, verify_all=verify, charts=charts)
 
 
 def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False) -> Any:

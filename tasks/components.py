@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks import automations, deployments, drift, helm, pods, pools, verification
-from tasks.kubernetes import Cluster
+from tasks import automations, charts, deployments, drift, helm, pods, pools, verification
+from tasks.kubernetes import Cluster, client
+from tasks.markers import known_of
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
 from tasks.settings import child_environment, variable
@@ -46,13 +47,18 @@ class Site:
         return self.record.of(component.name)
 
 
-def survey(cluster: Cluster, lock: PlatformLock, verify_all: bool) -> Site:
-    """Render every chart, and read what is there. Writes nothing."""
-    wanted = [(one.name, one.chart) for one in lock.components if one.chart and not lock.external(one)]
-    charts = helm.render_all(wanted, lock.namespaces.platform, lock.values())
-    releases = helm.releases(cluster)
-    stand = [chart for chart in charts if helm.action(releases.get(chart.name), chart) == "nothing"]
-    by_name = {chart.name: chart for chart in charts}
+def survey(cluster: Cluster, lock: PlatformLock, found: charts.Charts, verify_all: bool) -> Site:
+    """Render every chart that was found, and read what is there. Writes nothing."""
+    known = known_of(lock)
+    wanted = [
+        helm.Wanted(one.name, found[one.name], lock.namespace(one), charts.values(one, lock, known))
+        for one in lock.components
+        if one.name in found
+    ]
+    rendered = helm.render_all(wanted)
+    releases = helm.releases(cluster, lock.namespaces.model_dump().values())
+    stand = [chart for chart in rendered if helm.action(releases.get(chart.name), chart) == "nothing"]
+    by_name = {chart.name: chart for chart in rendered}
     return Site(cluster, lock, by_name, drift.drifted(stand), releases, read_record(cluster), verify_all)
 
 
@@ -86,7 +92,7 @@ def _brought(site: Site, component: Component, prefect: PrefectApi) -> tuple[str
     """What the component is made from now, and what was done for it."""
     if component.name in OWN:
         return OWN[component.name](site, component, prefect)
-    if component.chart and not site.lock.external(component):
+    if component.name in site.charts:
         return _chart(site, component)
     brought = site.lock.model_dump(mode="json", include={"store", "postgres"})
     return _hash([component.version, brought]), "yours"
@@ -108,14 +114,12 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
     if action == "nothing":
         return chart.hash, "unchanged"
     say(component, "installing" if action == "install" else "upgrading")
-    helm.bring(chart, TIMEOUT, pods.watch(site.cluster, component.name))
+    helm.bring(chart, TIMEOUT, pods.watch(client(chart.namespace), chart.objects))
     return chart.hash, "installed" if action == "install" else "upgraded"
 
 
 def _pools(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
-    lock = site.lock
-    images = {name: image.reference for name, image in lock.images.items() if image.digest}
-    known = pools.markers(images, lock.namespaces.model_dump())
+    known = known_of(site.lock)
     made_from = _hash([pools.template(pool, "kubernetes", known) for pool in component.pools])
     return made_from, _did(site, component, bool(pools.make_pools(prefect.url, "kubernetes", known)))
 

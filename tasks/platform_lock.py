@@ -21,6 +21,11 @@ LOCAL_IMAGES = ROOT / "infra" / "images.local.yaml"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
+Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")]
+Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
+Role = Literal["platform", "training", "serving"]
+"""A namespace, by the name that `namespaces` gives it."""
 Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "seldon-core"]
 
 
@@ -73,12 +78,27 @@ class Image(Part):
         return f"{self.image}@{self.digest}"
 
 
+class Published(Part):
+    """A chart that its project publishes, at the component's version."""
+
+    repository: Url
+    chart: Name
+    sha256: Checksum | None = None
+    """Of the archive. Without it only a folder of `--charts` will do."""
+    without: tuple[File, ...] = ()
+    """Files of the chart that are left out."""
+
+
 class Component(Part):
-    """One line of the platform. With `chart` it is a Helm release of that name; without, a step of its own."""
+    """One line of the platform. With a chart it is a Helm release of that name; without, a step of its own."""
 
     name: Name
-    chart: str | None = None
-    namespace: Name | None = None
+    chart: File | None = None
+    """A folder of this repository."""
+    published: Published | None = None
+    values: File | None = None
+    """What a published chart is told: a file of this repository, with markers as in work pools' templates."""
+    namespace: Role = "platform"
     version: str = ""
     licence: str = ""
     images: tuple[str, ...] = ()
@@ -102,6 +122,12 @@ class PlatformLock(Part):
         for index, component in enumerate(self.components):
             if component.name in names[:index]:
                 raise ValueError(f"components.{index}.name: {component.name!r} is the name of two components")
+            if component.published and (component.chart or not component.version):
+                raise ValueError(
+                    f"components.{index}.published: asks for a version, and for no other chart beside it"
+                )
+            if component.values and not component.published:
+                raise ValueError(f"components.{index}.values: only a published chart has a file of values")
             unknown = sorted(set(component.images) - set(self.images))
             if unknown:
                 raise ValueError(
@@ -116,6 +142,9 @@ class PlatformLock(Part):
         """Whether the user brought it: then it is verified, not installed."""
         brought = {"postgres": self.postgres.external, "object-store": self.store.external}
         return not component.installed or brought.get(component.name, False)
+
+    def namespace(self, component: Component) -> str:
+        return str(getattr(self.namespaces, component.namespace))
 
     def image(self, name: str) -> str:
         return self.images[name].reference

@@ -1,9 +1,10 @@
 """What is wrong with pods, in the words of the kubelet and the scheduler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tasks.kubernetes import POD, Cluster, Manifest
 
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 ON_THE_WAY = ("PodInitializing", "ContainerCreating", "Completed")
 
 
@@ -24,11 +25,18 @@ def trouble(pods: list[Manifest]) -> str:
     return "; ".join(said)
 
 
-def watch(cluster: Cluster, release: str) -> Callable[[], str]:
-    """What is wrong with the pods of a release, now; with the log of one that crashes."""
+def selectors(objects: Iterable[Manifest]) -> list[dict[str, str]]:
+    """Pure: the labels by which the workloads among `objects` know their pods."""
+    found = [(each.get("spec") or {}).get("selector") for each in objects if each["kind"] in WORKLOADS]
+    return [dict(each["matchLabels"]) for each in found if each]
+
+
+def watch(cluster: Cluster, objects: Iterable[Manifest]) -> Callable[[], str]:
+    """What is wrong with the pods of these workloads, now; with the log of one that crashes."""
+    known = selectors(objects)
 
     def look() -> str:
-        pods = cluster.list(POD, {"app.kubernetes.io/instance": release})
+        pods = [pod for labels in known for pod in cluster.list(POD, labels)]
         said = trouble(pods)
         for pod in pods:
             for container in (pod.get("status") or {}).get("containerStatuses") or ():

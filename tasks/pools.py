@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 
 from tasks.errors import PlatformError
+from tasks.markers import filled
 from tasks.prefect_api import ask
 from tasks.settings import ROOT
 
@@ -26,28 +27,6 @@ def template(pool: str, kind: Kind, known: Mapping[str, str] | None = None) -> d
     if kind == "process":  # flow runs work in this checkout
         document["variables"]["properties"]["working_dir"]["default"] = str(ROOT)
     return document
-
-
-def filled(value: Any, known: Mapping[str, str], file: str) -> Any:
-    """Pure: `value` with every string that is a marker (`@image:flow`) replaced by what is known of it."""
-    if isinstance(value, dict):
-        return {key: filled(each, known, file) for key, each in value.items()}
-    if isinstance(value, list):
-        return [filled(each, known, file) for each in value]
-    if not isinstance(value, str) or not value.startswith("@"):
-        return value
-    if value[1:] not in known:
-        raise PlatformError(
-            file, f"has the marker {value}, which means nothing here", f"Known: {', '.join(sorted(known))}."
-        )
-    return known[value[1:]]
-
-
-def markers(images: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[str, str]:
-    """Pure: what the markers of Kubernetes templates stand for; `images` are references by digest."""
-    return {f"image:{name}": image for name, image in images.items()} | {
-        f"namespace:{name}": namespace for name, namespace in namespaces.items()
-    }
 
 
 def make_pools(api: str, kind: Kind, known: Mapping[str, str] | None = None) -> tuple[str, ...]:

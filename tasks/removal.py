@@ -42,12 +42,12 @@ def remove_models(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
 
 def remove_releases(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
     """Uninstall every chart, the last one first; the names of those that were there."""
-    there = helm.releases(cluster)
+    there = helm.releases(cluster, lock.namespaces.model_dump().values())
     names = [one.name for one in reversed(lock.components) if one.name in there]
     for name in names:
         if there[name].pending:
             helm.unlock(cluster, there[name])
-        helm.uninstall(name, lock.namespaces.platform, int(PATIENCE))
+        helm.uninstall(name, there[name].namespace, int(PATIENCE))
     return tuple(names)
 
 

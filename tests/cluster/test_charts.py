@@ -10,6 +10,7 @@ import pytest
 from tasks import helm
 from tasks.platform_lock import PlatformLock, load_lock
 from tasks.pools import POOLS, template
+from tasks.settings import ROOT
 from tasks.verification import ROLE
 
 Manifest = dict[str, Any]
@@ -36,7 +37,8 @@ def rendered(name: str) -> tuple[Manifest, ...]:
 def render(name: str, found: PlatformLock) -> list[Manifest]:
     component = found.component(name)
     assert component.chart
-    return helm.render(name, component.chart, found.namespaces.platform, found.values()).objects
+    wanted = helm.Wanted(name, ROOT / component.chart, found.namespace(component), found.values())
+    return helm.render(wanted).objects
 
 
 def of_kind(kind: str, *charts: str) -> list[Manifest]:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tasks.errors import PlatformError
-from tasks.pools import POOLS, filled, markers, template
+from tasks.markers import filled, markers
+from tasks.pools import POOLS, template
 
 
 def test_markers_stand_for_what_the_lock_says() -> None:

@@ -7,16 +7,18 @@ from prefect import flow
 
 from flows.steps import step
 from tasks import charts as sources
-from tasks import components, platform, platform_lock
+from tasks import components, platform, platform_lock, registry, seldon_core
 from tasks import preflight as checks
 from tasks import secrets as keys
 from tasks.components import Row
 from tasks.settings import settings, write_platform_file
 
 load_lock = step(platform_lock.load_lock, "lock")
+as_found = step(seldon_core.as_found, "operator")
 preflight = step(checks.preflight, "preflight")
 find_charts = step(sources.find_charts, "charts")
 make_namespaces = step(platform.make_namespaces, "namespaces")
+give_pull_secret = step(registry.give_pull_secret, "pull secret")
 make_secrets = step(keys.make_secrets, "secrets")
 survey = step(components.survey, "survey")
 bring = step(components.bring, "component", task_run_name="{component.name}")
@@ -42,15 +44,16 @@ def bootstrap(
     `charts`: a folder with the charts that other projects publish, instead of their repositories.
     Raises PlatformError naming the component, what was seen of it, and the next step.
     """
-    lock = load_lock(file)
+    lock = as_found(load_lock(file))
     cluster = preflight(lock)
     found = find_charts(lock, charts)
     make_namespaces(cluster, lock.namespaces)
+    give_pull_secret(cluster, lock)
     make_secrets(cluster, lock)
     site = survey(cluster, lock, found, verify_all)
     with platform.PrefectApi(cluster, lock) as prefect:
         rows = tuple(bring(site, component, prefect) for component in lock.components)
-    told = platform.platform_settings(lock)
+    told = platform.platform_settings(lock, site.routes)
     settle(site, told)
     write_platform_file(settings().home, told)
     changed = tuple(row.component for row in rows if row.did in ("installed", "upgraded"))

@@ -19,6 +19,7 @@ from tasks import helm
 from tasks.errors import PlatformError
 from tasks.markers import filled
 from tasks.platform_lock import LOCK, Component, PlatformLock, Published, Refused
+from tasks.serving.seldon_routes import Routes
 from tasks.settings import ROOT, settings
 
 Charts = Mapping[str, Path]
@@ -121,10 +122,12 @@ def prepared(component: str, chart: Path, without: tuple[str, ...]) -> Path:
     return copy
 
 
-def values(component: Component, lock: PlatformLock, known: Mapping[str, str]) -> dict[str, Any]:
+def values(
+    component: Component, lock: PlatformLock, known: Mapping[str, str], routes: Routes = "none"
+) -> dict[str, Any]:
     """What a component's chart is told. `known`: what the markers in its file of values stand for."""
     if component.published is None:
-        return lock.values()
+        return lock.values(routes)
     if component.values is None:
         return {}
     file = ROOT / component.values

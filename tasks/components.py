@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks import automations, charts, deployments, drift, helm, pods, pools, verification
+from tasks import automations, charts, deployments, drift, helm, pods, pools, seldon_core, verification
 from tasks.kubernetes import Cluster, client
 from tasks.markers import known_of
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
+from tasks.serving.seldon_routes import Routes, find_routes
 from tasks.settings import child_environment, variable
 
 TIMEOUT = 600
@@ -41,6 +42,8 @@ class Site:
     """By chart, what somebody changed by hand since."""
     releases: Mapping[str, helm.Release]
     record: Record
+    routes: Routes
+    """What the cluster has that leads to models from outside."""
     verify_all: bool
 
     def last(self, component: Component) -> Known:
@@ -49,9 +52,10 @@ class Site:
 
 def survey(cluster: Cluster, lock: PlatformLock, found: charts.Charts, verify_all: bool) -> Site:
     """Render every chart that was found, and read what is there. Writes nothing."""
-    known = known_of(lock)
+    routes = find_routes(cluster)
+    known = known_of(lock, routes)
     wanted = [
-        helm.Wanted(one.name, found[one.name], lock.namespace(one), charts.values(one, lock, known))
+        helm.Wanted(one.name, found[one.name], lock.namespace(one), charts.values(one, lock, known, routes))
         for one in lock.components
         if one.name in found
     ]
@@ -59,7 +63,9 @@ def survey(cluster: Cluster, lock: PlatformLock, found: charts.Charts, verify_al
     releases = helm.releases(cluster, lock.namespaces.model_dump().values())
     stand = [chart for chart in rendered if helm.action(releases.get(chart.name), chart) == "nothing"]
     by_name = {chart.name: chart for chart in rendered}
-    return Site(cluster, lock, by_name, drift.drifted(stand), releases, read_record(cluster), verify_all)
+    return Site(
+        cluster, lock, by_name, drift.drifted(stand), releases, read_record(cluster), routes, verify_all
+    )
 
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
@@ -111,10 +117,16 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
     if by_hand:
         say(component, f"changed by hand: {', '.join(by_hand)}")
     action = helm.action(release, chart, bool(by_hand))
-    if action == "nothing":
+    beside = HELPERS.get(component.name)
+    prepared = beside.prepare(site.cluster, site.lock, chart) if beside else ()
+    for what in prepared:
+        say(component, what)
+    if action != "nothing":
+        say(component, "installing" if action == "install" else "upgrading")
+        helm.bring(chart, TIMEOUT, pods.watch(client(chart.namespace), chart.objects))
+    finished = beside.finish(site.cluster, site.lock) if beside else False
+    if action == "nothing" and not prepared and not finished:
         return chart.hash, "unchanged"
-    say(component, "installing" if action == "install" else "upgrading")
-    helm.bring(chart, TIMEOUT, pods.watch(client(chart.namespace), chart.objects))
     return chart.hash, "installed" if action == "install" else "upgraded"
 
 
@@ -138,6 +150,10 @@ def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple
 
 OWN = {"work-pools": _pools, "deployments": _deployments, "automations": _automations}
 """Components that are no charts: they live in Prefect."""
+
+
+HELPERS = {seldon_core.COMPONENT: seldon_core}
+"""What a published chart leaves to us, before Helm and after it."""
 
 
 def _client(api: str) -> dict[str, str]:

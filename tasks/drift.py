@@ -22,6 +22,7 @@ OF_THE_CLUSTER = (
     "ClusterRoleBinding",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
 )
 """Kinds in the charts that are in no namespace."""
 KEPT_BY_SERVER = ("managedFields", "resourceVersion", "generation")

@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.errors import PlatformError
 from tasks.platform_lock import Image, PlatformLock
+from tasks.serving.seldon_routes import NAME, Routes
 
 
 def filled(value: Any, known: Mapping[str, str], file: str) -> Any:
@@ -29,7 +30,7 @@ def markers(images: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[st
     }
 
 
-def known_of(lock: PlatformLock) -> dict[str, str]:
+def known_of(lock: PlatformLock, routes: Routes = "none") -> dict[str, str]:
     """Pure: what every marker stands for."""
     images = {name: image for name, image in lock.images.items() if image.digest}
     found = markers({name: image.reference for name, image in images.items()}, lock.namespaces.model_dump())
@@ -37,6 +38,8 @@ def known_of(lock: PlatformLock) -> dict[str, str]:
         found |= {f"image.{part}:{name}": value for part, value in parts(image).items()}
     found |= {f"address:{one.name}": one.address for one in lock.components if one.address}
     return found | {
+        "routes:istio": "true" if routes == "istio" else "false",
+        "gateway:models": f"{lock.namespaces.serving}/{NAME}",
         "store:endpoint": lock.store.endpoint,
         "store:bucket": lock.store.bucket,
         "store:region": lock.store.region,

@@ -73,7 +73,7 @@ def record_manifest(record: Record, namespace: str) -> Manifest:
     }
 
 
-def platform_settings(lock: PlatformLock) -> dict[str, Any]:
+def platform_settings(lock: PlatformLock, routes: str = "none") -> dict[str, Any]:
     """Pure: what `tasks.settings` must hold for a command line outside the cluster.
 
     The cluster's own addresses are not in it: outside they do not answer, and are forwarded instead.
@@ -88,6 +88,8 @@ def platform_settings(lock: PlatformLock) -> dict[str, Any]:
         "training_namespace": lock.namespaces.training,
         "serving_namespace": lock.namespaces.serving,
         "model_server_image": lock.image("model-server"),
+        "routes": routes,
+        "initializer_image": lock.image("storage-initializer"),
     }
 
 

@@ -22,6 +22,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
 Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")]
+Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$")]
 Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
 Role = Literal["platform", "training", "serving"]
@@ -68,6 +69,28 @@ class Postgres(Part):
     external: bool = False
 
 
+class Registry(Part):
+    """Where nodes get images from."""
+
+    mirror: Mirror | None = None
+    """Stands for the registry of every image; each is below it at its own path."""
+    pull_secret: Name | None = None
+    """Secret of the platform's namespace, of type kubernetes.io/dockerconfigjson; the others get a copy."""
+
+
+class Door(Part):
+    """How a service is reached from outside the cluster: without a class or host, not at all."""
+
+    host: Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None = None
+    tls: Name | None = None
+    """Secret with the host's certificate."""
+    gateway_class: Name | None = None
+
+
+class Reach(Part):
+    models: Door = Door()
+
+
 class Image(Part):
     image: Repository
     tag: str
@@ -76,6 +99,10 @@ class Image(Part):
     @property
     def reference(self) -> str:
         return f"{self.image}@{self.digest}"
+
+    def of(self, mirror: str) -> "Image":
+        """The same image, in `mirror` instead of its registry."""
+        return self.model_copy(update={"image": f"{mirror}/{self.image.partition('/')[2]}"})
 
 
 class Published(Part):
@@ -113,6 +140,8 @@ class PlatformLock(Part):
     namespaces: Namespaces
     store: Store
     postgres: Postgres
+    registry: Registry = Registry()
+    reach: Reach = Reach()
     images: dict[str, Image]
     components: tuple[Component, ...]
 
@@ -143,19 +172,26 @@ class PlatformLock(Part):
         brought = {"postgres": self.postgres.external, "object-store": self.store.external}
         return not component.installed or brought.get(component.name, False)
 
+    def installs(self, name: str) -> bool:
+        """Whether the component of this name is there, and bootstrap's to install."""
+        return any(one.name == name and not self.external(one) for one in self.components)
+
     def namespace(self, component: Component) -> str:
         return str(getattr(self.namespaces, component.namespace))
 
     def image(self, name: str) -> str:
         return self.images[name].reference
 
-    def values(self) -> dict[str, Any]:
-        """What every chart is told."""
+    def values(self, routes: str = "none") -> dict[str, Any]:
+        """What every chart of ours is told. `routes`: what the cluster has that leads to models from outside."""
         return {
             "global": {
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
-                **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
+                "pullSecret": self.registry.pull_secret,
+                "routes": routes,
+                "operator": self.installs("seldon-core"),
                 "identities": identities.fingerprint(self.store.bucket),
+                **self.model_dump(mode="json", include={"namespaces", "store", "postgres", "reach"}),
             }
         }
 
@@ -166,7 +202,7 @@ class LocalImages(Part):
 
 def load_lock(lock: Path = LOCK, local: Path = LOCAL_IMAGES) -> PlatformLock:
     """The lock, with the images of `local` if that file is there. Raises Refused."""
-    found = parse_lock(_read(lock), lock)
+    found = mirrored(parse_lock(_read(lock), lock))
     return with_images(found, parse_images(_read(local), local), local) if local.exists() else found
 
 
@@ -177,6 +213,14 @@ def parse_lock(text: str, path: Path) -> PlatformLock:
 
 def parse_images(text: str, path: Path) -> dict[str, Image]:
     return _parsed(LocalImages, text, path).images
+
+
+def mirrored(lock: PlatformLock) -> PlatformLock:
+    """`lock` with its images where its mirror has them. What was built here lies where it was pushed."""
+    mirror = lock.registry.mirror
+    if mirror is None:
+        return lock
+    return lock.model_copy(update={"images": {name: image.of(mirror) for name, image in lock.images.items()}})
 
 
 def with_images(lock: PlatformLock, images: dict[str, Image], path: Path) -> PlatformLock:

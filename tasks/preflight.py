@@ -7,9 +7,10 @@ from tasks.errors import PlatformError
 from tasks.kubernetes import CRD, STORAGE_CLASS, Cluster, Manifest, client
 from tasks.platform_lock import PlatformLock, require_digests
 from tasks.programs import find_program
+from tasks.seldon_core import COMPONENT, DEFINITION, check_definition
+from tasks.serving.seldon_routes import NAME, check_gateway, find_routes, gateway_made
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-SELDON = "seldondeployments.machinelearning.seldon.io"
 NEEDED = (
     ("create", "", "namespaces"),
     ("create", "", "secrets"),
@@ -23,7 +24,17 @@ NEEDED = (
     ("create", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
 )
 """Verb, API group and resource that bootstrap cannot do without, in every namespace of the platform."""
-OF_THE_CLUSTER = ("namespaces", "clusterroles", "validatingadmissionpolicies")
+NEEDED_FOR_SELDON = (
+    ("patch", "apiextensions.k8s.io", "customresourcedefinitions"),
+    ("create", "admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+)
+OF_THE_CLUSTER = (
+    "namespaces",
+    "clusterroles",
+    "validatingadmissionpolicies",
+    "customresourcedefinitions",
+    "validatingwebhookconfigurations",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,10 @@ def preflight(lock: PlatformLock) -> Cluster:
     classes = cluster.list(STORAGE_CLASS)
     check_rights(lock)
     check_storage(lock, classes)
-    check_seldon(lock, cluster.get(CRD, SELDON))
+    check_definition(lock, cluster.get(CRD, DEFINITION))
+    gateway = gateway_made(lock, find_routes(cluster))
+    if gateway:
+        check_gateway(lock, cluster.get(gateway, NAME, lock.namespaces.serving))
     return cluster
 
 
@@ -66,16 +80,6 @@ def is_default(storage_class: Manifest) -> bool:
     return (storage_class["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"
 
 
-def check_seldon(lock: PlatformLock, definition: Manifest | None) -> None:
-    """Pure: models can be served. Whether the operator works is verified at the end."""
-    if definition is None:
-        raise PlatformError(
-            f"CustomResourceDefinition {SELDON}",
-            "is not there: Seldon Core is not installed",
-            f"Install Seldon Core {lock.component('seldon-core').version}, then run `slipway bootstrap` again.",
-        )
-
-
 def check_rights(lock: PlatformLock) -> None:
     """Ask the API whether this account may do what bootstrap does."""
     refused = [one for one in ask_rights(lock) if not one.allowed]
@@ -91,7 +95,7 @@ def ask_rights(lock: PlatformLock) -> list[Allowed]:
 
     questions = [
         (verb, group, resource, namespace)
-        for verb, group, resource in NEEDED
+        for verb, group, resource in (*NEEDED, *(NEEDED_FOR_SELDON if lock.installs(COMPONENT) else ()))
         for namespace in (("",) if resource in OF_THE_CLUSTER else lock.namespaces.model_dump().values())
     ]
     api = api_client()

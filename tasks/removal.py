@@ -18,6 +18,7 @@ from tasks.platform import RECORD
 from tasks.platform_lock import PlatformLock
 from tasks.programs import find_program
 from tasks.secrets import MADE_BY
+from tasks.seldon_core import remove_definition
 
 PATIENCE = 180.0
 """Seconds that what is deleted may take to go."""
@@ -59,6 +60,8 @@ def remove_namespaces(cluster: Cluster, lock: PlatformLock, delete_data: bool) -
     if not delete_data:
         cluster.delete(CONFIG_MAP, RECORD)
     wait_gone(cluster, gone)
+    if delete_data:
+        remove_definition(cluster)
     return tuple(gone)
 
 

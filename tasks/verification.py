@@ -25,6 +25,8 @@ from tasks.secrets import (
 
 PATIENCE = 300.0
 """Seconds that a check may take: a node may have to fetch the image first."""
+OPERATOR_SECONDS = 60.0
+"""Seconds that Seldon's operator may take until its webhook answers."""
 FREE = ("seldon-core",)
 """Checks that write nothing: they are made each time."""
 ROLE = {"slipway.io/role": "verification"}
@@ -170,7 +172,7 @@ def verify_seldon(lock: PlatformLock) -> str:
     """The webhook refuses a SeldonDeployment without a graph, and lets a right one pass."""
     about = f"Seldon Core {lock.component('seldon-core').version}"
     good, bad = seldon_deployment(lock, 100), seldon_deployment(lock, 40, 40)
-    refused = dry_run(bad)
+    refused = answered(bad)
     if refused is None:
         raise PlatformError(
             about,
@@ -183,6 +185,18 @@ def verify_seldon(lock: PlatformLock) -> str:
     if passed is not None:
         raise PlatformError(about, f"refuses a right SeldonDeployment: {passed}", "See the operator's log.")
     return "its webhook refused a bad SeldonDeployment and let a good one pass"
+
+
+def answered(manifest: Manifest) -> str | None:
+    """What `dry_run` says, as soon as the webhook answers: an operator that just started does a little later."""
+    said: list[str | None] = []
+
+    def ask() -> bool | None:
+        said.append(dry_run(manifest))
+        return None if "failed calling webhook" in (said[-1] or "") else True
+
+    poll(ask, OPERATOR_SECONDS, 1.0)
+    return said[-1]
 
 
 def dry_run(manifest: Manifest) -> str | None:

@@ -12,7 +12,7 @@ from tasks.kubernetes import Cluster, client
 from tasks.markers import known_of
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
-from tasks.serving.seldon_routes import Routes, find_routes
+from tasks.serving.seldon_routes import Routes, ensure_gateway, find_routes
 from tasks.settings import child_environment, variable
 
 TIMEOUT = 600
@@ -148,8 +148,14 @@ def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple
     return _hash(automations.ZOMBIES), _did(site, component, bool(made))
 
 
-OWN = {"work-pools": _pools, "deployments": _deployments, "automations": _automations}
-"""Components that are no charts: they live in Prefect."""
+def _routes(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
+    written = ensure_gateway(site.cluster, site.lock, site.routes)
+    made_from = _hash([site.routes, site.lock.reach.models.model_dump()])
+    return made_from, _did(site, component, written)
+
+
+OWN = {"routes": _routes, "work-pools": _pools, "deployments": _deployments, "automations": _automations}
+"""Components that are no charts: most live in Prefect."""
 
 
 HELPERS = {seldon_core.COMPONENT: seldon_core}

@@ -79,12 +79,15 @@ class Registry(Part):
 
 
 class Door(Part):
-    """How a service is reached from outside the cluster: without a class or host, not at all."""
+    """How a service is reached from outside the cluster."""
 
     host: Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None = None
     tls: Name | None = None
     """Secret with the host's certificate."""
     gateway_class: Name | None = None
+    """Of a Gateway of the Gateway API; without it none is made."""
+    istio: dict[str, str] = {"istio": "ingressgateway"}
+    """Labels of the pods of Istio's ingress gateway."""
 
 
 class Reach(Part):
@@ -191,7 +194,7 @@ class PlatformLock(Part):
                 "routes": routes,
                 "operator": self.installs("seldon-core"),
                 "identities": identities.fingerprint(self.store.bucket),
-                **self.model_dump(mode="json", include={"namespaces", "store", "postgres", "reach"}),
+                **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
             }
         }
 

@@ -21,7 +21,7 @@ from tasks.kubernetes import (
 from tasks.serving.seldon_manifest import GRPC, HTTP, MANAGED, predictors_of, says
 
 if TYPE_CHECKING:
-    from tasks.platform_lock import PlatformLock
+    from tasks.platform_lock import Door, PlatformLock
 
 Routes = Literal["istio", "gateway-api", "none"]
 NAME = "seldon-gateway"
@@ -49,14 +49,67 @@ def gateway_made(lock: "PlatformLock", routes: Routes) -> Kind | None:
 
 def check_gateway(lock: "PlatformLock", there: Manifest | None) -> None:
     """Pure: raise PlatformError if somebody else made a Gateway of the name."""
-    annotations = ((there or {}).get("metadata") or {}).get("annotations") or {}
-    owner = tuple(annotations.get(f"meta.helm.sh/release-{part}") for part in ("name", "namespace"))
-    if there is not None and owner != ("base", lock.namespaces.platform):
+    if there is not None and not is_ours(there):
         raise PlatformError(
             f"Gateway {NAME} in {lock.namespaces.serving}",
             "is there already, and not made by bootstrap",
             "Delete it: bootstrap makes it anew from `reach.models` in infra/platform.yaml.",
         )
+
+
+def is_ours(there: Manifest) -> bool:
+    return MANAGED.items() <= dict(there["metadata"].get("labels") or {}).items()
+
+
+def ensure_gateway(cluster: Cluster, lock: "PlatformLock", routes: Routes) -> bool:
+    """Make the Gateway what the lock says, or remove one that it no longer asks for; False if all was so."""
+    space, made = lock.namespaces.serving, gateway_made(lock, routes)
+    wrong = False
+    for kind in (GATEWAY, GATEWAY_OF_THE_API):
+        there = cluster.get(kind, NAME, space)
+        if kind == made:
+            wanted = gateway(lock, kind)
+            if there is None or not says(there["spec"], wanted["spec"]):
+                cluster.apply(wanted)
+                wrong = True
+        elif there is not None and is_ours(there):
+            wrong = cluster.delete(kind, NAME, space) or wrong
+    return wrong
+
+
+def gateway(lock: "PlatformLock", kind: Kind) -> Manifest:
+    """Pure: the Gateway of the models, Istio's or the Gateway API's."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "metadata": {"name": NAME, "namespace": lock.namespaces.serving, "labels": MANAGED},
+        "spec": of_istio(lock.reach.models) if kind == GATEWAY else of_the_api(lock.reach.models),
+    }
+
+
+def of_istio(door: "Door") -> Manifest:
+    server: Manifest = {
+        "hosts": [door.host or "*"],
+        "port": {"number": 80, "name": "http", "protocol": "HTTP"},
+    }
+    if door.tls:
+        server["port"] = {"number": 443, "name": "https", "protocol": "HTTPS"}
+        server["tls"] = {"mode": "SIMPLE", "credentialName": door.tls}
+    return {"selector": door.istio, "servers": [server]}
+
+
+def of_the_api(door: "Door") -> Manifest:
+    listener: Manifest = {
+        "name": "models",
+        "port": 443 if door.tls else 80,
+        "protocol": "HTTPS" if door.tls else "HTTP",
+        "allowedRoutes": {"namespaces": {"from": "Same"}},
+    }
+    if door.host:
+        listener["hostname"] = door.host
+    if door.tls:
+        listener["tls"] = {"mode": "Terminate", "certificateRefs": [{"name": door.tls}]}
+    return {"gatewayClassName": door.gateway_class, "listeners": [listener]}
 
 
 def ensure_route(cluster: Cluster, deployment: Manifest) -> bool:

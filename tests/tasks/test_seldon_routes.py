@@ -8,16 +8,19 @@ import yaml
 
 from tasks.errors import PlatformError
 from tasks.kubernetes import CRD, GATEWAY, GATEWAY_OF_THE_API, HTTP_ROUTE, VIRTUAL_SERVICE, Kind
-from tasks.platform_lock import PlatformLock, parse_lock
+from tasks.platform_lock import Door, PlatformLock, parse_lock
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving.seldon import SeldonServing
 from tasks.serving.seldon_routes import (
     NAME,
     Routes,
     check_gateway,
+    ensure_gateway,
     find_routes,
     gateway_made,
     http_route,
+    of_istio,
+    of_the_api,
     route_findings,
 )
 from tests.tasks.test_platform_lock import content
@@ -174,7 +177,56 @@ def test_a_gateway_is_made_where_its_class_is_known(
 
 def test_a_gateway_of_somebody_else_is_named() -> None:
     check_gateway(lock(), None)
-    ours = {"meta.helm.sh/release-name": "base", "meta.helm.sh/release-namespace": "slipway"}
-    check_gateway(lock(), {"metadata": {"annotations": ours}})
+    check_gateway(lock(), {"metadata": {"labels": manifests.MANAGED}})
     with pytest.raises(PlatformError, match=r"Gateway seldon-gateway in slipway-serving: is there already"):
         check_gateway(lock(), {"metadata": {}})
+
+
+class Gateways:
+    """A cluster that holds Gateways of both kinds."""
+
+    def __init__(self, **there: Any) -> None:
+        self.there = there
+        self.written: list[str] = []
+
+    def get(self, kind: Kind, name: str, namespace: str) -> Any:
+        return self.there.get(kind.group.split(".")[1])
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        group = manifest["apiVersion"].split("/")[0].split(".")[1]
+        self.written.append(f"apply {group}")
+        self.there[group] = manifest
+
+    def delete(self, kind: Kind, name: str, namespace: str) -> bool:
+        group = kind.group.split(".")[1]
+        self.written.append(f"delete {group}")
+        return self.there.pop(group, None) is not None
+
+
+def test_the_gateway_is_made_once_follows_the_lock_and_goes_with_it() -> None:
+    cluster = Gateways()
+    assert ensure_gateway(cluster, lock("envoy"), "gateway-api")  # type: ignore[arg-type]
+    assert not ensure_gateway(cluster, lock("envoy"), "gateway-api")  # type: ignore[arg-type]
+    assert ensure_gateway(cluster, lock("nginx"), "gateway-api")  # type: ignore[arg-type]
+    assert ensure_gateway(cluster, lock("nginx"), "istio")  # type: ignore[arg-type]
+    assert ensure_gateway(cluster, lock("nginx"), "none")  # type: ignore[arg-type]
+    made, removed = cluster.written[:3], cluster.written[3:]
+    assert made == ["apply networking", "apply networking", "apply istio"]
+    assert removed == ["delete networking", "delete istio"]
+
+
+def test_a_gateway_of_the_users_own_stays() -> None:
+    cluster = Gateways(istio={"metadata": {}}, networking={"metadata": {}})
+    assert not ensure_gateway(cluster, lock(), "none")  # type: ignore[arg-type]
+    assert cluster.written == []
+
+
+def test_host_and_certificate_are_the_gateways() -> None:
+    door = Door(host="models.example.com", tls="models", gateway_class="envoy")
+    (server,) = of_istio(door)["servers"]
+    assert server["hosts"] == ["models.example.com"]
+    assert (server["port"]["number"], server["tls"]["credentialName"]) == (443, "models")
+    (listener,) = of_the_api(door)["listeners"]
+    assert (listener["hostname"], listener["port"]) == ("models.example.com", 443)
+    assert listener["tls"]["certificateRefs"] == [{"name": "models"}]
+    assert of_istio(Door())["servers"][0]["hosts"] == ["*"]

@@ -12,6 +12,10 @@ from tests.cluster.outside import Outside, find_kubeconfig, outside
 from tests.cluster.second import Second, second_platform
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--charts", type=Path, help="folder with the charts that other projects publish")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker("cluster")
@@ -24,6 +28,15 @@ def kubeconfig() -> Path:
     if not found.is_file():
         pytest.exit(f"{found} does not exist: start a cluster with `make cluster`, or set KUBECONFIG.", 2)
     return found
+
+
+@pytest.fixture(scope="session")
+def charts(request: pytest.FixtureRequest) -> Path:
+    """The folder of `--charts`; tests that need it are skipped without."""
+    given: Path | None = request.config.getoption("--charts")
+    if given is None:
+        pytest.skip("needs the charts of other projects: `pytest tests/cluster --charts DIR`")
+    return given.resolve()
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def find_published(component: Component, published: Published, folder: Path | No
         if not (kept.exists() and published.sha256 == sha256(kept)):
             kept.parent.mkdir(parents=True, exist_ok=True)
             say(component, f"fetching chart {published.chart} {component.version} of {published.repository}")
-            helm.pull(published.repository, published.chart, component.version, kept.parent)
+            fetch(published, component.version, kept.parent)
         check(component.name, kept, published.sha256)
         return kept
     if (folder / published.chart / "Chart.yaml").is_file():
@@ -68,6 +68,18 @@ def find_published(component: Component, published: Published, folder: Path | No
         f"Put one there: `helm pull {published.chart} --repo {published.repository} "
         f"--version {component.version}`, where that is in reach.",
     )
+
+
+def fetch(published: Published, version: str, folder: Path) -> None:
+    try:
+        helm.pull(published.repository, published.chart, version, folder)
+    except PlatformError as error:
+        raise PlatformError(
+            error.obj,
+            error.observed,
+            "See that the repository is in reach, or name a folder that has the chart: "
+            "`slipway bootstrap --charts DIR`.",
+        ) from error
 
 
 def check(component: str, archive: Path, wanted: str | None) -> None:

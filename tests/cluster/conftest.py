@@ -49,9 +49,10 @@ def cli(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def platform_up(cli: Outside) -> Outside:
+def platform_up(cli: Outside, request: pytest.FixtureRequest) -> Outside:
     """The platform, as `slipway bootstrap` makes it; the command line speaks to it."""
-    done = cli.slipway("bootstrap", timeout=1500)
+    given = request.config.getoption("--charts")
+    done = cli.slipway("bootstrap", *(["--charts", str(given.resolve())] if given else []), timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return cli
 

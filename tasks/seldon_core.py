@@ -32,8 +32,8 @@ from tasks.secrets import MADE_BY
 
 COMPONENT = "seldon-core"
 DEFINITION = "seldondeployments.machinelearning.seldon.io"
-STAND_IN = "slipway.io/stand-in"
-"""Annotation of what the development cluster's stand-in made."""
+PROVIDED = ("slipway.io/stand-in", "slipway.io/provided")
+"""Annotations of a custom resource that the cluster brings: the development cluster's stand-in, or a real one."""
 CHART, GENERATION = "slipway.io/chart", "slipway.io/generation"
 """Annotations of the definition: what it was made from, and its generation when it was."""
 CONTROLLER = "seldon.io/controller-id"
@@ -47,7 +47,7 @@ LIFETIME, SPARE = timedelta(days=3 * 365), timedelta(days=365)
 """A certificate is renewed by any bootstrap of its last year."""
 PEM_END = "-----END CERTIFICATE-----\n"
 
-Owner = Literal["nobody", "us", "stand-in", "another"]
+Owner = Literal["nobody", "us", "cluster", "another"]
 Data = Mapping[str, str]
 
 
@@ -78,17 +78,17 @@ def owner(definition: Manifest | None) -> Owner:
     if definition is None:
         return "nobody"
     metadata = definition["metadata"]
-    if STAND_IN in (metadata.get("annotations") or {}):
-        return "stand-in"
+    if set(PROVIDED) & set(metadata.get("annotations") or {}):
+        return "cluster"
     return "us" if MADE_BY.items() <= dict(metadata.get("labels") or {}).items() else "another"
 
 
 def as_found(lock: PlatformLock) -> PlatformLock:
-    """The lock; if the cluster has the development cluster's stand-in, without an operator to install."""
+    """The lock; without an operator to install if the cluster says that it provides one."""
     if not lock.installs(COMPONENT):
         return lock
     definition = client(lock.namespaces.platform).get(CRD, DEFINITION)
-    return provided(lock) if owner(definition) == "stand-in" else lock
+    return provided(lock) if owner(definition) == "cluster" else lock
 
 
 def provided(lock: PlatformLock) -> PlatformLock:

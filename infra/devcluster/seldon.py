@@ -13,6 +13,8 @@ from tasks.errors import PlatformError
 
 STANDIN = "seldon-standin"
 CHART, NONE = "SELDON_CHART", "none"
+PROVIDED = r"slipway\.io/provided"
+"""Annotation by which bootstrap knows that the operator is not its to install."""
 _READY = "seldon-standin is ready"
 
 
@@ -54,5 +56,6 @@ def install(folder: Path, say: Say) -> None:
     run(
         str(program("helm", "helm")), "upgrade", "--install", "seldon-core", str(folder),
         f"--kubeconfig={admin_kubeconfig()}", "--namespace=seldon-system", "--create-namespace",
-        "--set=istio.enabled=false", "--wait", "--timeout=180s",
+        "--set=istio.enabled=false", f"--set=crd.annotations.{PROVIDED}=by the development cluster",
+        "--wait", "--timeout=180s",
     )  # fmt: skip

@@ -53,7 +53,8 @@ OURS = crd(MADE_BY, {CHART: "1.17.1", GENERATION: "1"})
     ("there", "whose"),
     [
         (None, "nobody"),
-        (crd(annotations=STAND_IN), "stand-in"),
+        (crd(annotations=STAND_IN), "cluster"),
+        (crd(annotations={**HELM, "slipway.io/provided": "by the cluster"}), "cluster"),
         (OURS, "us"),
         (crd(annotations=HELM), "another"),
         (crd(), "another"),

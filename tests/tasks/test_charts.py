@@ -1,6 +1,7 @@
 """Charts of other projects: which archive or folder is taken, and what is refused."""
 
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ DIGEST = f"sha256:{'c' * 64}"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
     settings.cache_clear()
-    return tmp_path / "home"
+    yield tmp_path / "home"
+    settings.cache_clear()
 
 
 @pytest.fixture

@@ -211,8 +211,10 @@ def definition_fault(there: Manifest | None, version: str) -> str:
 
 
 def remove_definition(cluster: Cluster) -> bool:
-    """Delete the custom resource if it is ours and no model of anybody is left."""
+    """Delete the custom resource if it is ours, and neither a model of anybody nor another operator is left."""
     if owner(cluster.get(CRD, DEFINITION)) != "us" or cluster.list(SELDON_DEPLOYMENT, namespace="*"):
+        return False
+    if any(CONTROLLER in (each["metadata"].get("labels") or {}) for each in cluster.list(NAMESPACE)):
         return False
     return cluster.delete(CRD, DEFINITION)
 

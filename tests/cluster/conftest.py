@@ -49,16 +49,22 @@ def cli(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def platform_up(cli: Outside, request: pytest.FixtureRequest) -> Outside:
+def given_charts(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What `slipway bootstrap` is told of `--charts`: nothing where it is not given."""
+    given: Path | None = request.config.getoption("--charts")
+    return ("--charts", str(given.resolve())) if given else ()
+
+
+@pytest.fixture(scope="session")
+def platform_up(cli: Outside, given_charts: tuple[str, ...]) -> Outside:
     """The platform, as `slipway bootstrap` makes it; the command line speaks to it."""
-    given = request.config.getoption("--charts")
-    done = cli.slipway("bootstrap", *(["--charts", str(given.resolve())] if given else []), timeout=1500)
+    done = cli.slipway("bootstrap", *given_charts, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return cli
 
 
 @pytest.fixture
-def second(cli: Outside, tmp_path: Path) -> Iterator[Second]:
+def second(cli: Outside, tmp_path: Path, given_charts: tuple[str, ...]) -> Iterator[Second]:
     """A platform that a test may kill and tear down; it is gone afterwards."""
-    with second_platform(cli, tmp_path) as made:
+    with second_platform(cli, tmp_path, given_charts) as made:
         yield made

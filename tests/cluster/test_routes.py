@@ -31,17 +31,11 @@ def get(cli: Outside, kind: str, *names: str) -> list[dict[str, Any]]:
     return items
 
 
-def bootstrap(cli: Outside, charts: list[str], *arguments: str) -> dict[str, Any]:
+def bootstrap(cli: Outside, charts: tuple[str, ...], *arguments: str) -> dict[str, Any]:
     done = cli.slipway("bootstrap", "--json", *charts, *arguments, timeout=1500)
     assert done.returncode == 0, done.stderr + done.stdout
     document: dict[str, Any] = json.loads(done.stdout)
     return document
-
-
-@pytest.fixture(scope="module")
-def given(request: pytest.FixtureRequest) -> list[str]:
-    folder: Path | None = request.config.getoption("--charts")
-    return ["--charts", str(folder.resolve())] if folder else []
 
 
 @pytest.fixture
@@ -63,11 +57,11 @@ def weights(cli: Outside, model: str) -> list[dict[str, int]]:
 
 
 def test_with_the_gateway_api_each_model_has_a_route_with_weights(
-    platform_up: Outside, pod: Releaser, given: list[str], with_a_class: str
+    platform_up: Outside, pod: Releaser, given_charts: tuple[str, ...], with_a_class: str
 ) -> None:
     with installed(platform_up, "gateway-api"):
-        assert "routes" in bootstrap(platform_up, given, "--lock", with_a_class)["changed"]
-        assert bootstrap(platform_up, given, "--lock", with_a_class)["changed"] == []
+        assert "routes" in bootstrap(platform_up, given_charts, "--lock", with_a_class)["changed"]
+        assert bootstrap(platform_up, given_charts, "--lock", with_a_class)["changed"] == []
         (gateway,) = get(platform_up, GATEWAY["gateway-api"])
         assert gateway["metadata"]["name"] == "seldon-gateway"
         assert gateway["spec"]["gatewayClassName"] == "test"
@@ -87,20 +81,20 @@ def test_with_the_gateway_api_each_model_has_a_route_with_weights(
         kubectl(platform_up, "delete", "seldondeployment", model.name, "--namespace", SERVING)
         gone = ("--for=delete", f"httproute/{model.name}", "--namespace", SERVING, "--timeout=60s")
         kubectl(platform_up, "wait", *gone)  # it belongs to the SeldonDeployment
-    assert "base" in bootstrap(platform_up, given)["changed"], "what led to models has gone"
-    assert bootstrap(platform_up, given)["changed"] == []
+    assert "base" in bootstrap(platform_up, given_charts)["changed"], "what led to models has gone"
+    assert bootstrap(platform_up, given_charts)["changed"] == []
 
 
 @pytest.mark.charts
 def test_with_istio_the_operator_routes_through_our_gateway(
-    charts: Path, platform_up: Outside, pod: Releaser, given: list[str]
+    charts: Path, platform_up: Outside, pod: Releaser, given_charts: tuple[str, ...]
 ) -> None:
-    rows = {row["component"]: row for row in bootstrap(platform_up, given)["components"]}
+    rows = {row["component"]: row for row in bootstrap(platform_up, given_charts)["components"]}
     if rows["seldon-core"]["did"] == "yours":
         pytest.skip("the cluster brings its own operator: its routes are not ours to ask for")
     with installed(platform_up, "istio"):
-        assert {"routes", "seldon-core"} <= set(bootstrap(platform_up, given)["changed"])
-        assert bootstrap(platform_up, given)["changed"] == []
+        assert {"routes", "seldon-core"} <= set(bootstrap(platform_up, given_charts)["changed"])
+        assert bootstrap(platform_up, given_charts)["changed"] == []
         (gateway,) = get(platform_up, GATEWAY["istio"])
         assert gateway["spec"]["servers"][0]["hosts"] == ["*"]
 
@@ -122,5 +116,5 @@ def test_with_istio_the_operator_routes_through_our_gateway(
         (finding,) = model.live()["disagreements"]
         assert "Gateway" in finding
         assert "does not exist" in finding
-    bootstrap(platform_up, given)
-    assert bootstrap(platform_up, given)["changed"] == []
+    bootstrap(platform_up, given_charts)
+    assert bootstrap(platform_up, given_charts)["changed"] == []

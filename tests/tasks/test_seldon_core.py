@@ -10,6 +10,7 @@ import yaml
 from cryptography import x509
 
 from tasks.errors import PlatformError
+from tasks.kubernetes import SELDON_DEPLOYMENT, Kind
 from tasks.platform_lock import PlatformLock, parse_lock
 from tasks.secrets import MADE_BY
 from tasks.seldon_core import (
@@ -25,6 +26,7 @@ from tasks.seldon_core import (
     differences,
     owner,
     provided,
+    remove_definition,
     secret_manifest,
     trusting,
     trusts,
@@ -171,3 +173,40 @@ def test_the_custom_resource_belongs_to_no_release() -> None:
     assert made["metadata"]["annotations"] == {CHART: "1.17.1"}
     assert owner(made) == "us"
     assert made["spec"] == rendered["spec"]
+
+
+class Kept:
+    """A cluster with our custom resource, these models and these namespaces."""
+
+    def __init__(self, models: list[Any], labels: list[Any]) -> None:
+        self.models, self.labels, self.deleted = models, labels, False
+
+    def get(self, kind: Kind, name: str) -> Any:
+        return OURS
+
+    def list(self, kind: Kind, namespace: str = "") -> list[Any]:
+        return (
+            self.models
+            if kind == SELDON_DEPLOYMENT
+            else [{"metadata": {"labels": each}} for each in self.labels]
+        )
+
+    def delete(self, kind: Kind, name: str) -> bool:
+        self.deleted = True
+        return True
+
+
+@pytest.mark.parametrize(
+    ("models", "labels", "goes"),
+    [
+        ([], [None, {}], True),
+        ([{}], [], False),
+        ([], [{"seldon.io/controller-id": "another-serving"}], False),
+    ],
+)
+def test_the_custom_resource_goes_with_the_last_model_and_operator(
+    models: list[Any], labels: list[Any], goes: bool
+) -> None:
+    cluster = Kept(models, labels)
+    assert remove_definition(cluster) is goes  # type: ignore[arg-type]
+    assert cluster.deleted is goes

@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.steps import step
 from tasks import charts as sources
-from tasks import components, platform, platform_lock, registry, seldon_core
+from tasks import components, lease, platform, platform_lock, registry, seldon_core
 from tasks import preflight as checks
 from tasks import secrets as keys
 from tasks.components import Row
@@ -42,19 +42,21 @@ def bootstrap(
 
     Killed at any point and run again, it goes on. `verify_all`: also what did not change is verified anew.
     `charts`: a folder with the charts that other projects publish, instead of their repositories.
-    Raises PlatformError naming the component, what was seen of it, and the next step.
+    Raises PlatformError naming the component, what was seen of it, and the next step; also if another bootstrap or
+    teardown of the platform is at work. The Lease that says so is all that is written where nothing has to change.
     """
     lock = as_found(load_lock(file))
     cluster = preflight(lock)
     found = find_charts(lock, charts)
     make_namespaces(cluster, lock.namespaces)
-    give_pull_secret(cluster, lock)
-    make_secrets(cluster, lock)
-    site = survey(cluster, lock, found, verify_all)
-    with platform.PrefectApi(cluster, lock) as prefect:
-        rows = tuple(bring(site, component, prefect) for component in lock.components)
-    told = platform.platform_settings(lock, site.routes)
-    settle(site, told)
+    with lease.held(cluster, "bootstrap"):
+        give_pull_secret(cluster, lock)
+        make_secrets(cluster, lock)
+        site = survey(cluster, lock, found, verify_all)
+        with platform.PrefectApi(cluster, lock) as prefect:
+            rows = tuple(bring(site, component, prefect) for component in lock.components)
+        told = platform.platform_settings(lock, site.routes)
+        settle(site, told)
     write_platform_file(settings().home, told)
     changed = tuple(row.component for row in rows if row.did in ("installed", "upgraded"))
     return Bootstrapped(rows, changed, str(settings().home / "platform.json"))

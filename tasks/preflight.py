@@ -22,6 +22,8 @@ NEEDED = (
     ("create", "networking.k8s.io", "networkpolicies"),
     ("create", "rbac.authorization.k8s.io", "clusterroles"),
     ("create", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("create", "coordination.k8s.io", "leases"),
+    ("create", "scheduling.k8s.io", "priorityclasses"),
 )
 """Verb, API group and resource that bootstrap cannot do without, in every namespace of the platform."""
 NEEDED_FOR_SELDON = (
@@ -31,6 +33,7 @@ NEEDED_FOR_SELDON = (
 OF_THE_CLUSTER = (
     "namespaces",
     "clusterroles",
+    "priorityclasses",
     "validatingadmissionpolicies",
     "customresourcedefinitions",
     "validatingwebhookconfigurations",

@@ -20,6 +20,7 @@ AT_ONCE = 8
 OF_THE_CLUSTER = (
     "ClusterRole",
     "ClusterRoleBinding",
+    "PriorityClass",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
@@ -97,7 +98,9 @@ def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
 
 def plural(kind: str) -> str:
     """Pure: a kind as paths of the API name it."""
-    return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
+    if kind.endswith("y"):
+        return f"{kind.lower()[:-1]}ies"
+    return f"{kind.lower()}es" if kind.endswith("s") else f"{kind.lower()}s"
 
 
 @lru_cache(maxsize=64)

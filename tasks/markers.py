@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.errors import PlatformError
 from tasks.platform_lock import Image, PlatformLock
+from tasks.pods import Part, priority_class
 from tasks.serving.seldon_routes import NAME, Routes
 
 
@@ -24,9 +25,12 @@ def filled(value: Any, known: Mapping[str, str], file: str) -> Any:
 
 
 def markers(images: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[str, str]:
-    """Pure: what the markers of images, which are references by digest, and of namespaces stand for."""
-    return {f"image:{name}": image for name, image in images.items()} | {
-        f"namespace:{name}": namespace for name, namespace in namespaces.items()
+    """Pure: what the markers of images, which are references by digest, namespaces and priorities stand for."""
+    classes: tuple[Part, ...] = ("platform", "serving", "training")
+    return {
+        **{f"image:{name}": image for name, image in images.items()},
+        **{f"namespace:{name}": namespace for name, namespace in namespaces.items()},
+        **{f"priority:{part}": priority_class(namespaces["platform"], part) for part in classes},
     }
 
 

@@ -1,11 +1,21 @@
-"""What is wrong with pods, in the words of the kubelet and the scheduler."""
+"""Pods: which give way to which, and what is wrong with them in the words of the kubelet and the scheduler."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from tasks.kubernetes import POD, Cluster, Manifest
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 ON_THE_WAY = ("PodInitializing", "ContainerCreating", "Completed")
+Part = Literal["platform", "serving", "training"]
+
+
+def priority_class(platform: str, part: Part) -> str:
+    """Name of the PriorityClass of a platform's pods (`infra/charts/base/templates/priorities.yaml`).
+
+    `platform`: its namespace, which tells it from another one of the cluster.
+    """
+    return f"{platform}-{part}"
 
 
 def trouble(pods: list[Manifest]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.errors import PlatformError
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, poll
 from tasks.platform_lock import PlatformLock
-from tasks.pods import trouble
+from tasks.pods import priority_class, trouble
 from tasks.secrets import (
     AUTH,
     MADE_BY,
@@ -74,6 +74,8 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
 def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> str:
     """Run the check's Job to its end and remove it; its last line. Raises PlatformError with its log."""
     manifest = job(name, check, lock.image("flow"), cluster.namespace)
+    priority = priority_class(cluster.namespace, "platform")
+    manifest["spec"]["template"]["spec"]["priorityClassName"] = priority
     job_name = manifest["metadata"]["name"]
     remove(cluster, job_name)
     cluster.apply(manifest)

@@ -17,6 +17,7 @@ import httpx
 
 from tasks.errors import PlatformError, ServingError, SlipwayError, SpecError
 from tasks.kubernetes import DEPLOYMENT, EVENT, POD, SELDON_DEPLOYMENT, SERVICE, Cluster, Kind, client, poll
+from tasks.pods import priority_class
 from tasks.serving import Endpoint, Predictor, Served, served_by
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving import seldon_pods as pods
@@ -43,6 +44,8 @@ class SeldonServing:
     cluster: Cluster
     image_wanted: str
     """Reference, by digest, of the model server's image for predictors that are started."""
+    priority: str
+    """PriorityClass of their pods."""
     inside: bool
     """Whether this process is a pod of the cluster, and reaches its Services by name."""
     timeout: float
@@ -56,6 +59,7 @@ class SeldonServing:
         return cls(
             cluster=client(settings.serving_namespace),
             image_wanted=settings.model_server_image,
+            priority=priority_class(settings.platform_namespace, "serving"),
             inside=settings.inside,
             timeout=settings.release_timeout,
             initializer=settings.initializer_image or manifests.INITIALIZER_IMAGE,
@@ -79,7 +83,9 @@ class SeldonServing:
                 "has no image of a model server",
                 "Run `slipway bootstrap`, which sets SLIPWAY_MODEL_SERVER_IMAGE for release runs.",
             )
-        candidate = manifests.predictor_manifest(model, predictor, needs, self.image_wanted, self.initializer)
+        candidate = manifests.predictor_manifest(
+            model, predictor, needs, self.image_wanted, self.priority, self.initializer
+        )
         deployment = self._deployment(model)
         wanted = manifests.with_candidate(deployment, candidate, self._selected(model))
         if wanted != manifests.predictors_of(deployment):

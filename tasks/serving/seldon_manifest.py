@@ -66,9 +66,11 @@ def predictor_manifest(
     predictor: Predictor,
     needs: ServingSpec,
     image: str,
+    priority: str,
     initializer: str = INITIALIZER_IMAGE,
 ) -> Manifest:
-    """One predictor of the SeldonDeployment, without traffic."""
+    """One predictor of the SeldonDeployment, without traffic. `priority`: the PriorityClass of its pods."""
+    pod = _pod(model, predictor, needs, image, initializer)
     return {
         "name": predictor_name(predictor.number),
         "replicas": needs.replicas,
@@ -83,7 +85,7 @@ def predictor_manifest(
             "modelUri": predictor.uri,
             "envSecretRefName": STORE_SECRET,
         },
-        "componentSpecs": [{"spec": _pod(model, predictor, needs, image, initializer)}],
+        "componentSpecs": [{"spec": {**pod, "priorityClassName": priority}}],
     }
 
 

@@ -60,7 +60,13 @@ def test_what_is_in_no_namespace_gets_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path"), [("NetworkPolicy", "networkpolicies"), ("Role", "roles"), ("ConfigMap", "configmaps")]
+    ("kind", "path"),
+    [
+        ("NetworkPolicy", "networkpolicies"),
+        ("Role", "roles"),
+        ("ConfigMap", "configmaps"),
+        ("PriorityClass", "priorityclasses"),
+    ],
 )
 def test_a_kind_is_found_under_its_plural(kind: str, path: str) -> None:
     assert plural(kind) == path

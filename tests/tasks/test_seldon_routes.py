@@ -52,7 +52,8 @@ def memory() -> Routed:
 def server(memory: Routed, monkeypatch: pytest.MonkeyPatch) -> SeldonServing:
     monkeypatch.setattr("tasks.serving.seldon.OPERATOR_SECONDS", 0.0)
     monkeypatch.setattr("tasks.serving.seldon.LOOK", 0.01)
-    return Asked(memory, "model-server@sha256:aa", True, 0.05, routes="gateway-api")  # type: ignore[arg-type]
+    image = "model-server@sha256:aa"
+    return Asked(memory, image, "slipway-serving", True, 0.05, routes="gateway-api")  # type: ignore[arg-type]
 
 
 def release(server: SeldonServing, number: int) -> None:

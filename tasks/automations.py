@@ -38,19 +38,25 @@ ZOMBIES: dict[str, Any] = {
 
 def ensure_automations(api: str) -> tuple[str, ...]:
     """Create each automation, or bring it to what is said here; gives the names of those written."""
-    return tuple(wanted["name"] for wanted in (ZOMBIES,) if _ensure(api, wanted))
+    wrong = differing(api)
+    for wanted, there in wrong:
+        if there is None:
+            ask("POST", f"{api}/automations/", marked(wanted)).raise_for_status()
+        else:
+            ask("PUT", f"{api}/automations/{there['id']}", marked(wanted)).raise_for_status()
+    return tuple(wanted["name"] for wanted, _ in wrong)
 
 
-def _ensure(api: str, wanted: dict[str, Any]) -> bool:
-    query = {"automations": {"name": {"any_": [wanted["name"]]}}}
-    found = ask("POST", f"{api}/automations/filter", query).raise_for_status().json()
-    if not found:
-        ask("POST", f"{api}/automations/", marked(wanted)).raise_for_status()
-    elif not says(found[0], marked(wanted)):
-        ask("PUT", f"{api}/automations/{found[0]['id']}", marked(wanted)).raise_for_status()
-    else:
-        return False
-    return True
+def differing(api: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Each automation whose state is not what is said here, with that state; None: it is not there."""
+    pairs = [(wanted, _found(api, wanted["name"])) for wanted in (ZOMBIES,)]
+    return [(wanted, there) for wanted, there in pairs if not says(there, marked(wanted))]
+
+
+def _found(api: str, name: str) -> dict[str, Any] | None:
+    query = {"automations": {"name": {"any_": [name]}}}
+    found: list[dict[str, Any]] = ask("POST", f"{api}/automations/filter", query).raise_for_status().json()
+    return found[0] if found else None
 
 
 def marked(wanted: dict[str, Any]) -> dict[str, Any]:

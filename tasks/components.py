@@ -124,6 +124,8 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
     if action != "nothing":
         say(component, "installing" if action == "install" else "upgrading")
         helm.bring(chart, TIMEOUT, pods.watch(client(chart.namespace), chart.objects))
+    if by_hand:
+        drift.remove_additions(chart)
     finished = beside.finish(site.cluster, site.lock) if beside else False
     if action == "nothing" and not prepared and not finished:
         return chart.hash, "unchanged"

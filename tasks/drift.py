@@ -1,7 +1,7 @@
-"""What somebody changed or deleted by hand in what Helm installed.
+"""Where what is in the cluster differs from what a chart says, field by field.
 
-Each object is applied once more as Helm would, in a dry run: what comes back is what the chart wants, and differs
-from what is there only if somebody else touched it.
+Each object is applied once more as Helm would, in a dry run: what comes back is what the chart wants. For a chart
+that is installed it differs from what is there only if somebody changed or deleted something by hand.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
+from tasks import additions, fields
 from tasks.errors import PlatformError
 from tasks.helm import Chart
 from tasks.kubernetes import Manifest
@@ -30,18 +31,38 @@ KEPT_BY_SERVER = ("managedFields", "resourceVersion", "generation")
 
 
 def drifted(charts: Iterable[Chart]) -> dict[str, tuple[str, ...]]:
-    """By chart, the objects that are not as it says; charts without such are left out."""
+    """By chart, a line for each field that is not as it says; charts without such are left out."""
     api = _api()
     wanted = [(chart, each) for chart in charts for each in chart.objects if not is_hook(each)]
     with ThreadPoolExecutor(AT_ONCE) as beside:
-        differs = list(beside.map(lambda one: _differs(api, *one), wanted))
+        differs = list(beside.map(lambda one: _differences(api, *one), wanted))
     found: dict[str, tuple[str, ...]] = {}
-    for (chart, each), other in zip(wanted, differs, strict=True):
-        if other:
-            metadata = each["metadata"]
-            name = f"{each['kind']} {metadata['name']} in {metadata.get('namespace', chart.namespace)}"
-            found[chart.name] = (*found.get(chart.name, ()), name)
+    for (chart, each), lines in zip(wanted, differs, strict=True):
+        if lines:
+            about = title(chart, each)
+            found[chart.name] = (*found.get(chart.name, ()), *(f"{about}: {line}" for line in lines))
     return found
+
+
+def title(chart: Chart, manifest: Manifest) -> str:
+    """Pure: what an object is called in messages."""
+    metadata = manifest["metadata"]
+    if manifest["kind"] in OF_THE_CLUSTER:
+        return f"{manifest['kind']} {metadata['name']}"
+    return f"{manifest['kind']} {metadata['name']} in {metadata.get('namespace', chart.namespace)}"
+
+
+def remove_additions(chart: Chart) -> None:
+    """Take away the fields that somebody added by hand to what the chart made: Helm leaves them."""
+    api = _api()
+    for each in chart.objects:
+        if is_hook(each):
+            continue
+        made = as_helm(chart, each)
+        resource, name, space = _place(made)
+        there = api.get(resource, name, **space).to_dict()
+        if unwanted := additions.added(there):
+            api.replace(resource(additions.without(there, list(unwanted))), **space)
 
 
 def is_hook(manifest: Manifest) -> bool:
@@ -63,9 +84,14 @@ def as_helm(chart: Chart, manifest: Manifest) -> Manifest:
     return made
 
 
-def same(there: Manifest, wanted: Manifest) -> bool:
-    """Pure: whether two states of an object differ in nothing that somebody said of it."""
-    return _said(there) == _said(wanted)
+def lines(there: Manifest, wanted: Manifest) -> list[str]:
+    """Pure: where two states of an object differ in what somebody said of it."""
+    secret = wanted.get("kind") == "Secret"
+    added = [
+        f"{additions.text(path)} was added with {manager}, no chart says it"
+        for path, manager in additions.added(there).items()
+    ]
+    return [*fields.said(fields.differing(_said(there), _said(wanted)), secret), *added]
 
 
 def _said(manifest: Manifest) -> Manifest:
@@ -73,13 +99,12 @@ def _said(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": metadata, "status": None}
 
 
-def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
+def _differences(api: Any, chart: Chart, manifest: Manifest) -> list[str]:
     from lightkube import ApiError
     from lightkube.types import PatchType
 
     made = as_helm(chart, manifest)
-    resource, name = _resource(made["apiVersion"], made["kind"]), made["metadata"]["name"]
-    space = {"namespace": made["metadata"]["namespace"]} if "namespace" in made["metadata"] else {}
+    resource, name, space = _place(made)
     try:
         there = api.get(resource, name, **space).to_dict()
         wanted = api.patch(
@@ -87,13 +112,22 @@ def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
         ).to_dict()
     except ApiError as error:
         if error.status.code == 404:
-            return True
+            return ["is not there"]
+        if error.status.code == 422:
+            return [f"cannot become what the chart says ({' '.join(str(error.status.message).split())})"]
         raise PlatformError(
             f"{made['kind']} {name}",
             f"the API server does not say how it differs ({error.status.code} {error.status.message})",
             "Correct this, then run `slipway bootstrap` again.",
         ) from error
-    return not same(there, wanted)
+    return lines(there, wanted)
+
+
+def _place(made: Manifest) -> tuple[Any, str, dict[str, str]]:
+    """lightkube's class, name and namespace of an object."""
+    metadata = made["metadata"]
+    space = {"namespace": metadata["namespace"]} if "namespace" in metadata else {}
+    return _resource(made["apiVersion"], made["kind"]), metadata["name"], space
 
 
 def plural(kind: str) -> str:

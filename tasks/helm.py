@@ -122,6 +122,18 @@ def newest(secrets: Iterable[Manifest]) -> dict[str, Release]:
     return found
 
 
+def objects_of(cluster: Cluster, release: Release) -> list[Manifest]:
+    """What the revision was made from; nothing if it is gone."""
+    secret = cluster.get(SECRET, secret_name(release), release.namespace)
+    manifest = decoded(secret["data"]["release"])["manifest"] if secret else ""
+    return [each for each in yaml.load_all(manifest, Loader=FAST) if each]
+
+
+def secret_name(release: Release) -> str:
+    """Where Helm keeps a revision."""
+    return f"sh.helm.release.v1.{release.name}.v{release.revision}"
+
+
 def action(there: Release | None, chart: Chart, drifted: bool = False) -> Action:
     """Pure: what must be done so that the release is what the chart rendered to."""
     if there is None or there.status == "uninstalled":
@@ -133,7 +145,7 @@ def action(there: Release | None, chart: Chart, drifted: bool = False) -> Action
 
 def unlock(cluster: Cluster, release: Release) -> None:
     """Mark a release failed that a killed helm left pending."""
-    name = f"sh.helm.release.v1.{release.name}.v{release.revision}"
+    name = secret_name(release)
     secret = cluster.get(SECRET, name, release.namespace)
     if secret is None:
         return

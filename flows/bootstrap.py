@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.steps import step
 from tasks import charts as sources
-from tasks import components, lease, platform, platform_lock, registry, seldon_core
+from tasks import components, lease, platform, platform_lock, pulling, registry, seldon_core
 from tasks import preflight as checks
 from tasks import secrets as keys
 from tasks.components import Row
@@ -17,6 +17,9 @@ load_lock = step(platform_lock.load_lock, "lock")
 as_found = step(seldon_core.as_found, "operator")
 preflight = step(checks.preflight, "preflight")
 find_charts = step(sources.find_charts, "charts")
+render = step(components.render, "rendered charts")
+check_fit = step(checks.check_fit, "rights, conflicts, room")
+try_images = step(pulling.try_images, "images")
 make_namespaces = step(platform.make_namespaces, "namespaces")
 give_pull_secret = step(registry.give_pull_secret, "pull secret")
 make_secrets = step(keys.make_secrets, "secrets")
@@ -47,12 +50,14 @@ def bootstrap(
     """
     lock = as_found(load_lock(file))
     cluster = preflight(lock)
-    found = find_charts(lock, charts)
+    rendered = render(cluster, lock, find_charts(lock, charts))
+    if check_fit(cluster, lock, rendered):
+        try_images(cluster, lock)
     make_namespaces(cluster, lock.namespaces)
     with lease.held(cluster, "bootstrap"):
         give_pull_secret(cluster, lock)
         make_secrets(cluster, lock)
-        site = survey(cluster, lock, found, verify_all)
+        site = survey(cluster, lock, rendered, verify_all)
         with platform.PrefectApi(cluster, lock) as prefect:
             rows = tuple(bring(site, component, prefect) for component in lock.components)
         told = platform.platform_settings(lock, site.routes)

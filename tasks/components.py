@@ -32,6 +32,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Rendered:
+    """What the charts say, by component, for a cluster with these routes."""
+
+    charts: Mapping[str, helm.Chart]
+    routes: Routes
+    """What the cluster has that leads to models from outside."""
+
+
+@dataclass(frozen=True)
 class Site:
     """The cluster as it was found, and what its charts render to."""
 
@@ -50,8 +59,8 @@ class Site:
         return self.record.of(component.name)
 
 
-def survey(cluster: Cluster, lock: PlatformLock, found: charts.Charts, verify_all: bool) -> Site:
-    """Render every chart that was found, and read what is there. Writes nothing."""
+def render(cluster: Cluster, lock: PlatformLock, found: charts.Charts) -> Rendered:
+    """Every chart that was found, with what it is told."""
     routes = find_routes(cluster)
     known = known_of(lock, routes)
     wanted = [
@@ -59,13 +68,18 @@ def survey(cluster: Cluster, lock: PlatformLock, found: charts.Charts, verify_al
         for one in lock.components
         if one.name in found
     ]
-    rendered = helm.render_all(wanted)
+    return Rendered({chart.name: chart for chart in helm.render_all(wanted)}, routes)
+
+
+def survey(cluster: Cluster, lock: PlatformLock, rendered: Rendered, verify_all: bool) -> Site:
+    """What is there of what the charts say. Writes nothing."""
+    charts = rendered.charts.values()
     releases = helm.releases(cluster, lock.namespaces.model_dump().values())
-    stand = [chart for chart in rendered if helm.action(releases.get(chart.name), chart) == "nothing"]
-    by_name = {chart.name: chart for chart in rendered}
+    stand = [chart for chart in charts if helm.action(releases.get(chart.name), chart) == "nothing"]
     return Site(
-        cluster, lock, by_name, drift.drifted(stand), releases, read_record(cluster), routes, verify_all
-    )
+        cluster, lock, rendered.charts, drift.drifted(stand), releases, read_record(cluster), rendered.routes,
+        verify_all,
+    )  # fmt: skip
 
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
@@ -114,8 +128,8 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
         say(component, f"revision {release.revision} was left {release.status} by a killed helm: unlocked")
         helm.unlock(site.cluster, release)
     by_hand = site.drifted.get(component.name, ())
-    if by_hand:
-        say(component, f"changed by hand: {', '.join(by_hand)}")
+    for what in by_hand:
+        say(component, f"changed by hand: {what}")
     action = helm.action(release, chart, bool(by_hand))
     beside = HELPERS.get(component.name)
     prepared = beside.prepare(site.cluster, site.lock, chart) if beside else ()

@@ -13,7 +13,7 @@ from typing import Any
 from tasks import additions, fields
 from tasks.errors import PlatformError
 from tasks.helm import Chart
-from tasks.kubernetes import Manifest
+from tasks.kubernetes import Manifest, api_client
 
 MANAGER = "helm"
 """Under which Helm applies."""
@@ -32,10 +32,10 @@ KEPT_BY_SERVER = ("managedFields", "resourceVersion", "generation")
 
 def drifted(charts: Iterable[Chart]) -> dict[str, tuple[str, ...]]:
     """By chart, a line for each field that is not as it says; charts without such are left out."""
-    api = _api()
+    server = api()
     wanted = [(chart, each) for chart in charts for each in chart.objects if not is_hook(each)]
     with ThreadPoolExecutor(AT_ONCE) as beside:
-        differs = list(beside.map(lambda one: _differences(api, *one), wanted))
+        differs = list(beside.map(lambda one: _differences(server, *one), wanted))
     found: dict[str, tuple[str, ...]] = {}
     for (chart, each), lines in zip(wanted, differs, strict=True):
         if lines:
@@ -54,15 +54,15 @@ def title(chart: Chart, manifest: Manifest) -> str:
 
 def remove_additions(chart: Chart) -> None:
     """Take away the fields that somebody added by hand to what the chart made: Helm leaves them."""
-    api = _api()
+    server = api()
     for each in chart.objects:
         if is_hook(each):
             continue
         made = as_helm(chart, each)
         resource, name, space = _place(made)
-        there = api.get(resource, name, **space).to_dict()
+        there = server.get(resource, name, **space).to_dict()
         if unwanted := additions.added(there):
-            api.replace(resource(additions.without(there, list(unwanted))), **space)
+            server.replace(resource(additions.without(there, list(unwanted))), **space)
 
 
 def is_hook(manifest: Manifest) -> bool:
@@ -86,12 +86,13 @@ def as_helm(chart: Chart, manifest: Manifest) -> Manifest:
 
 def lines(there: Manifest, wanted: Manifest) -> list[str]:
     """Pure: where two states of an object differ in what somebody said of it."""
-    secret = wanted.get("kind") == "Secret"
-    added = [
-        f"{additions.text(path)} was added with {manager}, no chart says it"
-        for path, manager in additions.added(there).items()
+    changed = list(fields.differing(_said(there), _said(wanted)))
+    paths = {path for path, _, _ in changed}
+    added = {additions.text(path): manager for path, manager in additions.added(there).items()}
+    return [
+        *fields.said(changed, wanted.get("kind") == "Secret"),
+        *(f"{path} was added with {manager}" for path, manager in added.items() if path not in paths),
     ]
-    return [*fields.said(fields.differing(_said(there), _said(wanted)), secret), *added]
 
 
 def _said(manifest: Manifest) -> Manifest:
@@ -99,28 +100,45 @@ def _said(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": metadata, "status": None}
 
 
-def _differences(api: Any, chart: Chart, manifest: Manifest) -> list[str]:
+def state(server: Any, chart: Chart, manifest: Manifest) -> Manifest | None:
+    """The object as it is in the cluster; None if it is not there, nor perhaps its namespace."""
+    from lightkube import ApiError
+
+    resource, name, space = _place(as_helm(chart, manifest))
+    try:
+        found: Manifest = server.get(resource, name, **space).to_dict()
+    except ApiError as error:
+        if error.status.code == 404:
+            return None
+        raise _unanswered(manifest, error) from error
+    return found
+
+
+def _differences(server: Any, chart: Chart, manifest: Manifest) -> list[str]:
     from lightkube import ApiError
     from lightkube.types import PatchType
 
-    made = as_helm(chart, manifest)
+    there, made = state(server, chart, manifest), as_helm(chart, manifest)
+    if there is None:
+        return ["is not there"]
     resource, name, space = _place(made)
     try:
-        there = api.get(resource, name, **space).to_dict()
-        wanted = api.patch(
+        wanted = server.patch(
             resource, name, made, patch_type=PatchType.APPLY, force=True, dry_run=True, **space
         ).to_dict()
     except ApiError as error:
-        if error.status.code == 404:
-            return ["is not there"]
         if error.status.code == 422:
             return [f"cannot become what the chart says ({' '.join(str(error.status.message).split())})"]
-        raise PlatformError(
-            f"{made['kind']} {name}",
-            f"the API server does not say how it differs ({error.status.code} {error.status.message})",
-            "Correct this, then run `slipway bootstrap` again.",
-        ) from error
+        raise _unanswered(manifest, error) from error
     return lines(there, wanted)
+
+
+def _unanswered(manifest: Manifest, error: Any) -> PlatformError:
+    return PlatformError(
+        f"{manifest['kind']} {manifest['metadata']['name']}",
+        f"the API server does not say how it differs ({error.status.code} {error.status.message})",
+        "Correct this, then run `slipway bootstrap` again.",
+    )
 
 
 def _place(made: Manifest) -> tuple[Any, str, dict[str, str]]:
@@ -147,8 +165,5 @@ def _resource(api_version: str, kind: str) -> Any:
     return type(kind, (base,), {"_api_info": create_api_info(group, version, kind, plural(kind))})
 
 
-def _api() -> Any:
-    import httpx2
-    from lightkube import Client
-
-    return Client(field_manager=MANAGER, timeout=httpx2.Timeout(30.0))
+def api() -> Any:
+    return api_client(MANAGER)

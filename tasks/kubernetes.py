@@ -209,6 +209,14 @@ def client(namespace: str) -> Cluster:
     return Cluster(api, namespace)
 
 
+def api_client(manager: str = FIELD_MANAGER) -> "Client":
+    """The API itself, for what `Cluster` has no words for: questions about rights, dry runs."""
+    import httpx2
+    from lightkube import Client
+
+    return Client(field_manager=manager, timeout=httpx2.Timeout(30.0))
+
+
 def kind_of(manifest: Manifest) -> Kind:
     """The Kind that `manifest` names. PlatformError if Slipway does not know it."""
     named = str(manifest.get("apiVersion")), str(manifest.get("kind"))

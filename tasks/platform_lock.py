@@ -21,6 +21,7 @@ LOCAL_IMAGES = ROOT / "infra" / "images.local.yaml"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
 Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")]
 Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$")]
 Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -67,6 +68,13 @@ class Postgres(Part):
     host: str
     port: int = Field(default=5432, gt=0, lt=65536)
     external: bool = False
+
+
+class Kubernetes(Part):
+    """Minor versions of the cluster that will do."""
+
+    least: Version = "1.30"
+    most: Version = "1.36"
 
 
 class Registry(Part):
@@ -143,6 +151,7 @@ class PlatformLock(Part):
     namespaces: Namespaces
     store: Store
     postgres: Postgres
+    kubernetes: Kubernetes = Kubernetes()
     registry: Registry = Registry()
     reach: Reach = Reach()
     images: dict[str, Image]
@@ -174,6 +183,9 @@ class PlatformLock(Part):
         """Whether the user brought it: then it is verified, not installed."""
         brought = {"postgres": self.postgres.external, "object-store": self.store.external}
         return not component.installed or brought.get(component.name, False)
+
+    def has(self, name: str) -> bool:
+        return any(one.name == name for one in self.components)
 
     def installs(self, name: str) -> bool:
         """Whether the component of this name is there, and bootstrap's to install."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tasks import helm
+from tasks import helm, pulling
 from tasks.errors import PlatformError
 from tasks.kubernetes import (
     CONFIG_MAP,
@@ -55,7 +55,8 @@ def remove_releases(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
 def remove_namespaces(cluster: Cluster, lock: PlatformLock, delete_data: bool) -> tuple[str, ...]:
     """Delete the namespaces of ours that hold no data, or all of them; the names of those that were there."""
     names = lock.namespaces
-    doomed = [names.serving, names.training, *([names.platform] if delete_data else [])]
+    left = pulling.left(cluster, names.platform)
+    doomed = [*left, names.serving, names.training, *([names.platform] if delete_data else [])]
     gone = [name for name in doomed if is_ours(cluster, name) and cluster.delete(NAMESPACE, name)]
     if not delete_data:
         cluster.delete(CONFIG_MAP, RECORD)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import PlatformError
-from tasks.kubernetes import JOB, POD, Cluster, Manifest, poll
+from tasks.kubernetes import JOB, POD, Cluster, Manifest, api_client, poll
 from tasks.platform_lock import PlatformLock
 from tasks.pods import priority_class, trouble
 from tasks.secrets import (
@@ -206,8 +206,6 @@ def dry_run(manifest: Manifest) -> str | None:
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.types import PatchType
-
-    from tasks.preflight import api_client
 
     group, version = manifest["apiVersion"].split("/")
     kind = create_namespaced_resource(group, version, "SeldonDeployment", "seldondeployments")

@@ -15,8 +15,6 @@ from tasks.platform_lock import Component, PlatformLock
 from tasks.serving.seldon_routes import Routes, ensure_gateway, find_routes
 from tasks.settings import child_environment, variable
 
-TIMEOUT = 600
-"""Seconds that the pods of one component may take until they are ready: a node may have to fetch images."""
 Did = Literal["installed", "upgraded", "unchanged", "yours"]
 
 
@@ -137,7 +135,7 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
         say(component, what)
     if action != "nothing":
         say(component, "installing" if action == "install" else "upgrading")
-        helm.bring(chart, TIMEOUT, pods.watch(client(chart.namespace), chart.objects))
+        helm.bring(chart, component.timeout, pods.watch(client(chart.namespace), chart.objects))
     if by_hand:
         drift.remove_additions(chart)
     finished = beside.finish(site.cluster, site.lock) if beside else False

@@ -143,6 +143,8 @@ class Component(Part):
     address: str = ""
     verify: Check | None = None
     pools: tuple[str, ...] = ()
+    timeout: int = Field(default=600, gt=0)
+    """Seconds that its pods may take until they are ready: a node may have to fetch images."""
     installed: bool = True
     """Whether bootstrap installs it, or only looks whether it is there and works."""
 

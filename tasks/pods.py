@@ -49,9 +49,21 @@ def watch(cluster: Cluster, objects: Iterable[Manifest]) -> Callable[[], str]:
         pods = [pod for labels in known for pod in cluster.list(POD, labels)]
         said = trouble(pods)
         for pod in pods:
-            for container in (pod.get("status") or {}).get("containerStatuses") or ():
-                if not container["ready"] and container["restartCount"]:
-                    said += f"\n{cluster.logs(pod['metadata']['name'], container['name'], lines=15)}"
+            for container in failing(pod):
+                log = cluster.logs(pod["metadata"]["name"], container, lines=15)
+                said += f"\n{container} of {pod['metadata']['name']} says:\n{log}" if log else ""
         return said
 
     return look
+
+
+def failing(pod: Manifest) -> list[str]:
+    """Pure: the containers that ended badly, or were started again and are not ready: their log says why."""
+    status = pod.get("status") or {}
+    found = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return [
+        each["name"]
+        for each in found
+        if not each["ready"]
+        and (each["restartCount"] or ((each.get("state") or {}).get("terminated") or {}).get("exitCode"))
+    ]

@@ -38,7 +38,13 @@ class Small:
             "postgres": {"host": "postgres.small.svc"},
             "images": images,
             "components": [
-                {"name": name, "chart": f"{CHARTS}/{name}", "version": "0.1.0", "images": ["flow"]}
+                {
+                    "name": name,
+                    "chart": f"{CHARTS}/{name}",
+                    "version": "0.1.0",
+                    "images": ["flow"],
+                    "timeout": 40,
+                }
                 for name in self.components
             ],
             **self.sections,

@@ -35,11 +35,11 @@ cluster: install ## Start a Kubernetes of one node on this machine (root, Go), a
 cluster-down: ## Take that Kubernetes away: processes, mounts, interfaces, rules, data
 	if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.devcluster down; else echo "Nothing is installed, so nothing runs."; fi
 
-test-cluster: install ## Run the tests on the cluster of KUBECONFIG, or of `make cluster`; one fault of each kind
-	.venv/bin/python -m pytest tests/cluster -m "not slow"
+test-cluster: install ## Run the tests on the cluster of KUBECONFIG, or of `make cluster`; one fault of each kind; CHARTS: folder of other projects' charts
+	.venv/bin/python -m pytest tests/cluster -m "not slow" $(if $(CHARTS),--charts $(CHARTS))
 
 test-cluster-all: install ## The same, with every fault
-	.venv/bin/python -m pytest tests/cluster
+	.venv/bin/python -m pytest tests/cluster $(if $(CHARTS),--charts $(CHARTS))
 
 lint: install ## Check style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -86,14 +86,15 @@ def run(arguments: Sequence[str]) -> int:
         return console.bad_usage(str(error), as_json)
     with console.answer(as_json) as out:
         try:
-            out.result(command(*bound.args, **bound.kwargs))
+            result = command(*bound.args, **bound.kwargs)
+            out.result(result)
         except SlipwayError as error:
             return out.failure(error)
         except KeyboardInterrupt:
             return out.stopped()
         except Exception as error:  # noqa: BLE001 - a defect: shown whole, and still one JSON document
             return out.defect(error)
-    return 0
+    return int(getattr(result, "exit_code", 0))
 
 
 def main() -> None:

@@ -21,20 +21,40 @@ Lock = Annotated[Path | None, Parameter(help="A platform file of your own, inste
 Flag = Annotated[bool, Parameter(negative="")]
 
 
-def bootstrap(*, lock: Lock = None, verify: Flag = False, json: Json = False) -> Any:
+def bootstrap(
+    *,
+    lock: Lock = None,
+    charts: Path | None = None,
+    plan: Flag = False,
+    check: Flag = False,
+    verify: Flag = False,
+    json: Json = False,
+) -> Any:
     """Bring the cluster of the kubeconfig to the platform of infra/platform.yaml; only what differs is touched.
 
     Parameters
     ----------
+    charts
+        A folder with the charts that other projects publish (archives, or charts' folders), where their
+        repositories are out of reach.
+    plan
+        Only print what would be changed, and change nothing.
+    check
+        The same, with exit code 1 if there is anything: somebody edited a resource by hand, or the lock changed.
     verify
         Use every component to see that it works, also those that did not change.
     """
     ready = _alone()
+    if plan or check:
+        from flows.plan import plan_bootstrap
+
+        ready()
+        return plan_bootstrap(lock or _lock(), charts=charts, check=check)
     from flows.bootstrap import bootstrap as flow
     from tasks.platform_lock import LOCK
 
     ready()
-    return flow(lock or LOCK, verify_all=verify)
+    return flow(lock or LOCK, verify_all=verify, charts=charts)
 
 
 def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False) -> Any:
@@ -83,6 +103,12 @@ def _alone() -> Callable[[], None]:
     ready = own_server(settings().home)
     console.follow_flows()
     return ready
+
+
+def _lock() -> Path:
+    from tasks.platform_lock import LOCK
+
+    return LOCK
 
 
 def _forget(home: Path, platform: str) -> None:

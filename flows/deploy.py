@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from tasks import deployments
 from tasks.errors import PlatformError
+from tasks.markers import known_of
 from tasks.platform_lock import load_lock
-from tasks.pools import make_pools, markers
+from tasks.pools import make_pools
 from tasks.reach import reached
 from tasks.settings import ROOT, child_environment, client_environment, settings
 
@@ -70,10 +71,7 @@ def publish_images() -> None:
 
 def deploy_pools() -> tuple[str, ...]:
     """The work pools of the lock's images and namespaces; within `reached("Prefect")`."""
-    lock = load_lock()
-    images = {name: image.reference for name, image in lock.images.items() if image.digest}
-    namespaces = lock.namespaces.model_dump()
-    return make_pools(settings().prefect_url, "kubernetes", markers(images, namespaces))
+    return make_pools(settings().prefect_url, "kubernetes", known_of(load_lock()))
 
 
 def secret_environment() -> dict[str, str]:

@@ -19,6 +19,7 @@ def show(result: Any, stream: Any) -> None:
         "ReleaseResult": _release,
         "Models": _models,
         "Bootstrapped": _bootstrapped,
+        "Plan": _plan,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
 
@@ -108,6 +109,15 @@ def _bootstrapped(out: Console, result: Any) -> None:
     out.print(table)
     changed = f"Changed: {', '.join(result.changed)}." if result.changed else "Nothing had to be changed."
     _line(out, f"{changed} Commands use this cluster now ({result.settings}).", "bold")
+
+
+def _plan(out: Console, plan: Any) -> None:
+    for change in plan.changes:
+        _line(out, f"{change.part}: {change.does}", "bold")
+        for line in change.why:
+            _line(out, f"  {line}")
+    changed = f"{len(plan.changes)} parts would be changed by `slipway bootstrap`."
+    _line(out, changed if plan.changes else "Nothing has to be changed.", "bold")
 
 
 def _curl(out: Console, curl: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.steps import step
-from tasks import platform_lock, removal
+from tasks import lease, platform_lock, removal
 
 load_lock = step(platform_lock.load_lock, "lock")
 connect = step(removal.connect, "cluster")
@@ -31,9 +31,10 @@ def teardown(file: Path = platform_lock.LOCK, delete_data: bool = False) -> Torn
     """Remove what bootstrap made. The next bootstrap finds the kept volumes again, with every run and model."""
     lock = load_lock(file)
     cluster = connect(lock)
-    return TornDown(
-        remove_models(cluster, lock),
-        remove_releases(cluster, lock),
-        remove_namespaces(cluster, lock, delete_data),
-        volumes(cluster),
-    )
+    with lease.held(cluster, "teardown"):
+        return TornDown(
+            remove_models(cluster, lock),
+            remove_releases(cluster, lock),
+            remove_namespaces(cluster, lock, delete_data),
+            volumes(cluster),
+        )

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks import automations, deployments, drift, helm, pods, pools, verification
-from tasks.kubernetes import Cluster
+from tasks import automations, charts, deployments, drift, helm, pods, pools, seldon_core, verification
+from tasks.kubernetes import Cluster, client
+from tasks.markers import known_of
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
 from tasks.platform_lock import Component, PlatformLock
+from tasks.serving.seldon_routes import Routes, ensure_gateway, find_routes
 from tasks.settings import child_environment, variable
 
-TIMEOUT = 600
-"""Seconds that the pods of one component may take until they are ready: a node may have to fetch images."""
 Did = Literal["installed", "upgraded", "unchanged", "yours"]
 
 
@@ -30,6 +30,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Rendered:
+    """What the charts say, by component, for a cluster with these routes."""
+
+    charts: Mapping[str, helm.Chart]
+    routes: Routes
+    """What the cluster has that leads to models from outside."""
+
+
+@dataclass(frozen=True)
 class Site:
     """The cluster as it was found, and what its charts render to."""
 
@@ -40,20 +49,35 @@ class Site:
     """By chart, what somebody changed by hand since."""
     releases: Mapping[str, helm.Release]
     record: Record
+    routes: Routes
+    """What the cluster has that leads to models from outside."""
     verify_all: bool
 
     def last(self, component: Component) -> Known:
         return self.record.of(component.name)
 
 
-def survey(cluster: Cluster, lock: PlatformLock, verify_all: bool) -> Site:
-    """Render every chart, and read what is there. Writes nothing."""
-    wanted = [(one.name, one.chart) for one in lock.components if one.chart and not lock.external(one)]
-    charts = helm.render_all(wanted, lock.namespaces.platform, lock.values())
-    releases = helm.releases(cluster)
+def render(cluster: Cluster, lock: PlatformLock, found: charts.Charts) -> Rendered:
+    """Every chart that was found, with what it is told."""
+    routes = find_routes(cluster)
+    known = known_of(lock, routes)
+    wanted = [
+        helm.Wanted(one.name, found[one.name], lock.namespace(one), charts.values(one, lock, known, routes))
+        for one in lock.components
+        if one.name in found
+    ]
+    return Rendered({chart.name: chart for chart in helm.render_all(wanted)}, routes)
+
+
+def survey(cluster: Cluster, lock: PlatformLock, rendered: Rendered, verify_all: bool) -> Site:
+    """What is there of what the charts say. Writes nothing."""
+    charts = rendered.charts.values()
+    releases = helm.releases(cluster, lock.namespaces.model_dump().values())
     stand = [chart for chart in charts if helm.action(releases.get(chart.name), chart) == "nothing"]
-    by_name = {chart.name: chart for chart in charts}
-    return Site(cluster, lock, by_name, drift.drifted(stand), releases, read_record(cluster), verify_all)
+    return Site(
+        cluster, lock, rendered.charts, drift.drifted(stand), releases, read_record(cluster), rendered.routes,
+        verify_all,
+    )  # fmt: skip
 
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
@@ -86,7 +110,7 @@ def _brought(site: Site, component: Component, prefect: PrefectApi) -> tuple[str
     """What the component is made from now, and what was done for it."""
     if component.name in OWN:
         return OWN[component.name](site, component, prefect)
-    if component.chart and not site.lock.external(component):
+    if component.name in site.charts:
         return _chart(site, component)
     brought = site.lock.model_dump(mode="json", include={"store", "postgres"})
     return _hash([component.version, brought]), "yours"
@@ -102,20 +126,26 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
         say(component, f"revision {release.revision} was left {release.status} by a killed helm: unlocked")
         helm.unlock(site.cluster, release)
     by_hand = site.drifted.get(component.name, ())
-    if by_hand:
-        say(component, f"changed by hand: {', '.join(by_hand)}")
+    for what in by_hand:
+        say(component, f"changed by hand: {what}")
     action = helm.action(release, chart, bool(by_hand))
-    if action == "nothing":
+    beside = HELPERS.get(component.name)
+    prepared = beside.prepare(site.cluster, site.lock, chart) if beside else ()
+    for what in prepared:
+        say(component, what)
+    if action != "nothing":
+        say(component, "installing" if action == "install" else "upgrading")
+        helm.bring(chart, component.timeout, pods.watch(client(chart.namespace), chart.objects))
+    if by_hand:
+        drift.remove_additions(chart)
+    finished = beside.finish(site.cluster, site.lock) if beside else False
+    if action == "nothing" and not prepared and not finished:
         return chart.hash, "unchanged"
-    say(component, "installing" if action == "install" else "upgrading")
-    helm.bring(chart, TIMEOUT, pods.watch(site.cluster, component.name))
     return chart.hash, "installed" if action == "install" else "upgraded"
 
 
 def _pools(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
-    lock = site.lock
-    images = {name: image.reference for name, image in lock.images.items() if image.digest}
-    known = pools.markers(images, lock.namespaces.model_dump())
+    known = known_of(site.lock)
     made_from = _hash([pools.template(pool, "kubernetes", known) for pool in component.pools])
     return made_from, _did(site, component, bool(pools.make_pools(prefect.url, "kubernetes", known)))
 
@@ -132,8 +162,18 @@ def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple
     return _hash(automations.ZOMBIES), _did(site, component, bool(made))
 
 
-OWN = {"work-pools": _pools, "deployments": _deployments, "automations": _automations}
-"""Components that are no charts: they live in Prefect."""
+def _routes(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
+    written = ensure_gateway(site.cluster, site.lock, site.routes)
+    made_from = _hash([site.routes, site.lock.reach.models.model_dump()])
+    return made_from, _did(site, component, written)
+
+
+OWN = {"routes": _routes, "work-pools": _pools, "deployments": _deployments, "automations": _automations}
+"""Components that are no charts: most live in Prefect."""
+
+
+HELPERS = {seldon_core.COMPONENT: seldon_core}
+"""What a published chart leaves to us, before Helm and after it."""
 
 
 def _client(api: str) -> dict[str, str]:

@@ -41,12 +41,19 @@ def file_hash() -> str:
 
 def ensure(api: str, environment: Mapping[str, str]) -> Registered | None:
     """`register`, unless what the server has was registered from just this; then None."""
-    wanted = file_hash()
-    if _remembered(api) == wanted and complete(api):
+    if differing(api) is None:
         return None
     registered = register(api, environment)
-    _remember(api, wanted)
+    _remember(api, file_hash())
     return registered
+
+
+def differing(api: str) -> str | None:
+    """Why what the server has is not what the file says; None if it is."""
+    remembered = _remembered(api)
+    if remembered != file_hash():
+        return "the file or the flows changed" if remembered else "nothing was registered yet"
+    return None if complete(api) else "deployments or schedules are missing, or are not in the file"
 
 
 def _remembered(api: str) -> str | None:

@@ -1,7 +1,7 @@
-"""What somebody changed or deleted by hand in what Helm installed.
+"""Where what is in the cluster differs from what a chart says, field by field.
 
-Each object is applied once more as Helm would, in a dry run: what comes back is what the chart wants, and differs
-from what is there only if somebody else touched it.
+Each object is applied once more as Helm would, in a dry run: what comes back is what the chart wants. For a chart
+that is installed it differs from what is there only if somebody changed or deleted something by hand.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,10 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
+from tasks import additions, fields
 from tasks.errors import PlatformError
 from tasks.helm import Chart
-from tasks.kubernetes import Manifest
+from tasks.kubernetes import Manifest, api_client
 
 MANAGER = "helm"
 """Under which Helm applies."""
@@ -20,26 +21,48 @@ AT_ONCE = 8
 OF_THE_CLUSTER = (
     "ClusterRole",
     "ClusterRoleBinding",
+    "PriorityClass",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
 )
 """Kinds in the charts that are in no namespace."""
 KEPT_BY_SERVER = ("managedFields", "resourceVersion", "generation")
 
 
 def drifted(charts: Iterable[Chart]) -> dict[str, tuple[str, ...]]:
-    """By chart, the objects that are not as it says; charts without such are left out."""
-    api = _api()
+    """By chart, a line for each field that is not as it says; charts without such are left out."""
+    server = api()
     wanted = [(chart, each) for chart in charts for each in chart.objects if not is_hook(each)]
     with ThreadPoolExecutor(AT_ONCE) as beside:
-        differs = list(beside.map(lambda one: _differs(api, *one), wanted))
+        differs = list(beside.map(lambda one: _differences(server, *one), wanted))
     found: dict[str, tuple[str, ...]] = {}
-    for (chart, each), other in zip(wanted, differs, strict=True):
-        if other:
-            metadata = each["metadata"]
-            name = f"{each['kind']} {metadata['name']} in {metadata.get('namespace', chart.namespace)}"
-            found[chart.name] = (*found.get(chart.name, ()), name)
+    for (chart, each), lines in zip(wanted, differs, strict=True):
+        if lines:
+            about = title(chart, each)
+            found[chart.name] = (*found.get(chart.name, ()), *(f"{about}: {line}" for line in lines))
     return found
+
+
+def title(chart: Chart, manifest: Manifest) -> str:
+    """Pure: what an object is called in messages."""
+    metadata = manifest["metadata"]
+    if manifest["kind"] in OF_THE_CLUSTER:
+        return f"{manifest['kind']} {metadata['name']}"
+    return f"{manifest['kind']} {metadata['name']} in {metadata.get('namespace', chart.namespace)}"
+
+
+def remove_additions(chart: Chart) -> None:
+    """Take away the fields that somebody added by hand to what the chart made: Helm leaves them."""
+    server = api()
+    for each in chart.objects:
+        if is_hook(each):
+            continue
+        made = as_helm(chart, each)
+        resource, name, space = _place(made)
+        there = server.get(resource, name, **space).to_dict()
+        if unwanted := additions.added(there):
+            server.replace(resource(additions.without(there, list(unwanted))), **space)
 
 
 def is_hook(manifest: Manifest) -> bool:
@@ -61,9 +84,15 @@ def as_helm(chart: Chart, manifest: Manifest) -> Manifest:
     return made
 
 
-def same(there: Manifest, wanted: Manifest) -> bool:
-    """Pure: whether two states of an object differ in nothing that somebody said of it."""
-    return _said(there) == _said(wanted)
+def lines(there: Manifest, wanted: Manifest) -> list[str]:
+    """Pure: where two states of an object differ in what somebody said of it."""
+    changed = list(fields.differing(_said(there), _said(wanted)))
+    paths = {path for path, _, _ in changed}
+    added = {additions.text(path): manager for path, manager in additions.added(there).items()}
+    return [
+        *fields.said(changed, wanted.get("kind") == "Secret"),
+        *(f"{path} was added with {manager}" for path, manager in added.items() if path not in paths),
+    ]
 
 
 def _said(manifest: Manifest) -> Manifest:
@@ -71,32 +100,59 @@ def _said(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": metadata, "status": None}
 
 
-def _differs(api: Any, chart: Chart, manifest: Manifest) -> bool:
+def state(server: Any, chart: Chart, manifest: Manifest) -> Manifest | None:
+    """The object as it is in the cluster; None if it is not there, nor perhaps its namespace."""
+    from lightkube import ApiError
+
+    resource, name, space = _place(as_helm(chart, manifest))
+    try:
+        found: Manifest = server.get(resource, name, **space).to_dict()
+    except ApiError as error:
+        if error.status.code == 404:
+            return None
+        raise _unanswered(manifest, error) from error
+    return found
+
+
+def _differences(server: Any, chart: Chart, manifest: Manifest) -> list[str]:
     from lightkube import ApiError
     from lightkube.types import PatchType
 
-    made = as_helm(chart, manifest)
-    resource, name = _resource(made["apiVersion"], made["kind"]), made["metadata"]["name"]
-    space = {"namespace": made["metadata"]["namespace"]} if "namespace" in made["metadata"] else {}
+    there, made = state(server, chart, manifest), as_helm(chart, manifest)
+    if there is None:
+        return ["is not there"]
+    resource, name, space = _place(made)
     try:
-        there = api.get(resource, name, **space).to_dict()
-        wanted = api.patch(
+        wanted = server.patch(
             resource, name, made, patch_type=PatchType.APPLY, force=True, dry_run=True, **space
         ).to_dict()
     except ApiError as error:
-        if error.status.code == 404:
-            return True
-        raise PlatformError(
-            f"{made['kind']} {name}",
-            f"the API server does not say how it differs ({error.status.code} {error.status.message})",
-            "Correct this, then run `slipway bootstrap` again.",
-        ) from error
-    return not same(there, wanted)
+        if error.status.code == 422:
+            return [f"cannot become what the chart says ({' '.join(str(error.status.message).split())})"]
+        raise _unanswered(manifest, error) from error
+    return lines(there, wanted)
+
+
+def _unanswered(manifest: Manifest, error: Any) -> PlatformError:
+    return PlatformError(
+        f"{manifest['kind']} {manifest['metadata']['name']}",
+        f"the API server does not say how it differs ({error.status.code} {error.status.message})",
+        "Correct this, then run `slipway bootstrap` again.",
+    )
+
+
+def _place(made: Manifest) -> tuple[Any, str, dict[str, str]]:
+    """lightkube's class, name and namespace of an object."""
+    metadata = made["metadata"]
+    space = {"namespace": metadata["namespace"]} if "namespace" in metadata else {}
+    return _resource(made["apiVersion"], made["kind"]), metadata["name"], space
 
 
 def plural(kind: str) -> str:
     """Pure: a kind as paths of the API name it."""
-    return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
+    if kind.endswith("y"):
+        return f"{kind.lower()[:-1]}ies"
+    return f"{kind.lower()}es" if kind.endswith("s") else f"{kind.lower()}s"
 
 
 @lru_cache(maxsize=64)
@@ -109,8 +165,5 @@ def _resource(api_version: str, kind: str) -> Any:
     return type(kind, (base,), {"_api_info": create_api_info(group, version, kind, plural(kind))})
 
 
-def _api() -> Any:
-    import httpx2
-    from lightkube import Client
-
-    return Client(field_manager=MANAGER, timeout=httpx2.Timeout(30.0))
+def api() -> Any:
+    return api_client(MANAGER)

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -21,7 +22,7 @@ import yaml
 from tasks.errors import PlatformError
 from tasks.kubernetes import SECRET, Cluster, Manifest
 from tasks.programs import find_program
-from tasks.settings import ROOT, inherited, settings
+from tasks.settings import inherited, settings
 
 HASH = "slipway.io/rendered"
 """Label of a release: hash of the manifests that it was made from."""
@@ -34,12 +35,13 @@ Action = Literal["install", "upgrade", "nothing"]
 
 @dataclass(frozen=True)
 class Release:
-    """The newest revision of a release."""
+    """The newest revision of a release, and the namespace that it is kept in."""
 
     name: str
     revision: int
     status: str
     hash: str
+    namespace: str = ""
 
     @property
     def pending(self) -> bool:
@@ -69,35 +71,67 @@ class Chart:
 FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def render(name: str, path: str, namespace: str, values: Mapping[str, Any]) -> Chart:
+@dataclass(frozen=True)
+class Wanted:
+    """A chart, where it lies, and what it is told."""
+
+    name: str
+    path: Path
+    namespace: str
+    values: Mapping[str, Any]
+
+
+def render(wanted: Wanted) -> Chart:
     """What the chart says for these values. Asks no cluster. Raises PlatformError with helm's reason."""
-    given = json.dumps(values, sort_keys=True)
-    manifest = _helm(
-        f"chart {path}", given, "template", name, str(ROOT / path), "--namespace", namespace, "--values", "-"
-    )
-    return Chart(name, path, namespace, given, manifest)
+    given, path = json.dumps(wanted.values, sort_keys=True), str(wanted.path)
+    about = f"chart of component {wanted.name} ({path})"
+    arguments = ("template", wanted.name, path, "--namespace", wanted.namespace, "--values", "-")
+    return Chart(wanted.name, path, wanted.namespace, given, _helm(about, given, *arguments))
 
 
-def render_all(wanted: Iterable[tuple[str, str]], namespace: str, values: Mapping[str, Any]) -> list[Chart]:
-    """Each (name, path), two at a time: helm's start is most of the time."""
+def render_all(wanted: Iterable[Wanted]) -> list[Chart]:
+    """Two at a time: helm's start is most of the time."""
     with ThreadPoolExecutor(2) as beside:
-        return list(beside.map(lambda one: render(one[0], one[1], namespace, values), wanted))
+        return list(beside.map(render, wanted))
 
 
-def releases(cluster: Cluster) -> dict[str, Release]:
-    """The newest revision of every release in the cluster's namespace."""
-    return newest(cluster.list(SECRET, {"owner": "helm"}))
+def pull(repository: str, chart: str, version: str, folder: Path) -> None:
+    """Fetch the chart's archive into `folder`. Whether it is the right one is the caller's to see."""
+    where = [f"{repository}/{chart}"] if repository.startswith("oci://") else [chart, "--repo", repository]
+    about = f"chart {chart} {version} of {repository}"
+    _helm(about, "", "pull", *where, "--version", version, "--destination", str(folder))
+
+
+def releases(cluster: Cluster, namespaces: Iterable[str]) -> dict[str, Release]:
+    """The newest revision of every release in these namespaces."""
+    owned = {"owner": "helm"}
+    return newest(each for space in sorted(set(namespaces)) for each in cluster.list(SECRET, owned, space))
 
 
 def newest(secrets: Iterable[Manifest]) -> dict[str, Release]:
     """Pure: of all revisions, the newest of each name."""
     found: dict[str, Release] = {}
     for secret in secrets:
-        labels = secret["metadata"]["labels"]
-        one = Release(labels["name"], int(labels["version"]), labels["status"], labels.get(HASH, ""))
+        metadata, labels = secret["metadata"], secret["metadata"]["labels"]
+        one = Release(
+            labels["name"], int(labels["version"]), labels["status"], labels.get(HASH, ""),
+            metadata["namespace"],
+        )  # fmt: skip
         if one.name not in found or found[one.name].revision < one.revision:
             found[one.name] = one
     return found
+
+
+def objects_of(cluster: Cluster, release: Release) -> list[Manifest]:
+    """What the revision was made from; nothing if it is gone."""
+    secret = cluster.get(SECRET, secret_name(release), release.namespace)
+    manifest = decoded(secret["data"]["release"])["manifest"] if secret else ""
+    return [each for each in yaml.load_all(manifest, Loader=FAST) if each]
+
+
+def secret_name(release: Release) -> str:
+    """Where Helm keeps a revision."""
+    return f"sh.helm.release.v1.{release.name}.v{release.revision}"
 
 
 def action(there: Release | None, chart: Chart, drifted: bool = False) -> Action:
@@ -111,13 +145,13 @@ def action(there: Release | None, chart: Chart, drifted: bool = False) -> Action
 
 def unlock(cluster: Cluster, release: Release) -> None:
     """Mark a release failed that a killed helm left pending."""
-    name = f"sh.helm.release.v1.{release.name}.v{release.revision}"
-    secret = cluster.get(SECRET, name)
+    name = secret_name(release)
+    secret = cluster.get(SECRET, name, release.namespace)
     if secret is None:
         return
     written = encoded(failed(decoded(secret["data"]["release"])))
     change = {"metadata": {"labels": {"status": "failed"}}, "data": {"release": written}}
-    cluster.merge(SECRET, name, change)
+    cluster.merge(SECRET, name, change, release.namespace)
 
 
 def decoded(data: str) -> dict[str, Any]:
@@ -141,7 +175,7 @@ def bring(chart: Chart, timeout: int, look: Callable[[], str]) -> None:
     `look` says what is wrong with what helm waits for: asked while it waits, for afterwards it is gone.
     """
     _helm(
-        f"component {chart.name}", chart.values, "upgrade", chart.name, str(ROOT / chart.path), "--install",
+        f"component {chart.name}", chart.values, "upgrade", chart.name, chart.path, "--install",
         "--namespace", chart.namespace, "--values", "-", "--labels", f"{HASH}={chart.hash}",
         "--wait", "--timeout", f"{timeout}s", "--rollback-on-failure",
         "--server-side", "true", "--force-conflicts", "--history-max", str(HISTORY), "--hide-notes",

@@ -59,6 +59,7 @@ JOB = Kind("batch/v1", "Job", "jobs")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 CRD = Kind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
@@ -66,6 +67,19 @@ CRD = Kind(
 SELDON_DEPLOYMENT = Kind("machinelearning.seldon.io/v1", "SeldonDeployment", "seldondeployments")
 GATEWAY = Kind("networking.istio.io/v1beta1", "Gateway", "gateways")
 VIRTUAL_SERVICE = Kind("networking.istio.io/v1beta1", "VirtualService", "virtualservices")
+GATEWAY_OF_THE_API = Kind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+VALIDATING_WEBHOOK = Kind(
+    "admissionregistration.k8s.io/v1",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
+
+
+class Conflict(PlatformError):
+    """Somebody else wrote the object since it was read."""
+
 
 KINDS = {(kind.api_version, kind.name): kind for kind in list(globals().values()) if isinstance(kind, Kind)}
 
@@ -120,8 +134,22 @@ class Cluster:
             )
         return _plain(applied)
 
+    def create(self, manifest: Manifest) -> bool:
+        """Create the object; False if there is one of the name. May be repeated: a look tells whose it is."""
+        kind, name = kind_of(manifest), str(manifest["metadata"]["name"])
+        place = self._place(kind, manifest["metadata"].get("namespace"))
+        try:
+            with _said("create", kind, name):
+                _often(lambda: self._api.create(_resource(kind)(manifest), **place))
+        except Conflict:
+            return False
+        return True
+
     def merge(self, kind: Kind, name: str, change: Manifest, namespace: str | None = None) -> Manifest:
-        """Change some fields of an object that exists (JSON merge patch: null removes, lists are replaced)."""
+        """Change some fields of an object that exists (JSON merge patch: null removes, lists are replaced).
+
+        With `metadata.resourceVersion` in `change`: only if nobody wrote it since. Raises Conflict if so.
+        """
         from lightkube.types import PatchType
 
         with _said("patch", kind, name):
@@ -179,6 +207,14 @@ def client(namespace: str) -> Cluster:
             "Set KUBECONFIG to a kubeconfig that `kubectl get nodes` works with.",
         ) from error
     return Cluster(api, namespace)
+
+
+def api_client(manager: str = FIELD_MANAGER) -> "Client":
+    """The API itself, for what `Cluster` has no words for: questions about rights, dry runs."""
+    import httpx2
+    from lightkube import Client
+
+    return Client(field_manager=manager, timeout=httpx2.Timeout(30.0))
 
 
 def kind_of(manifest: Manifest) -> Kind:
@@ -247,7 +283,8 @@ def _said(verb: str, kind: Kind, name: str) -> Iterator[None]:
     try:
         yield
     except httpx2.HTTPStatusError as error:
-        raise PlatformError(place, *_refusal(verb, kind, error)) from error
+        refused = Conflict if _status(error) == httpx2.codes.CONFLICT else PlatformError
+        raise refused(place, *_refusal(verb, kind, error)) from error
     except (httpx2.HTTPError, ConfigError) as error:
         raise PlatformError(
             place,

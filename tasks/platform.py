@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tasks.errors import PlatformError
 from tasks.forwarding import forwarded
 from tasks.kubernetes import CONFIG_MAP, NAMESPACE, Cluster, Manifest
 from tasks.platform_lock import Namespaces, PlatformLock
@@ -73,7 +74,7 @@ def record_manifest(record: Record, namespace: str) -> Manifest:
     }
 
 
-def platform_settings(lock: PlatformLock) -> dict[str, Any]:
+def platform_settings(lock: PlatformLock, routes: str = "none") -> dict[str, Any]:
     """Pure: what `tasks.settings` must hold for a command line outside the cluster.
 
     The cluster's own addresses are not in it: outside they do not answer, and are forwarded instead.
@@ -88,15 +89,27 @@ def platform_settings(lock: PlatformLock) -> dict[str, Any]:
         "training_namespace": lock.namespaces.training,
         "serving_namespace": lock.namespaces.serving,
         "model_server_image": lock.image("model-server"),
+        "routes": routes,
+        "initializer_image": lock.image("storage-initializer"),
     }
 
 
 def make_namespaces(cluster: Cluster, names: Namespaces) -> tuple[str, ...]:
-    """Create the three namespaces, or bring their labels to what they must be; the names of those written."""
+    """Create the three namespaces, or bring their labels to what they must be; the names of those written.
+
+    Raises PlatformError if one of them is being deleted: nothing can be made in it any more.
+    """
     written = []
     for part, name in names.model_dump().items():
         manifest = namespace_manifest(name, LEVELS[part])
-        there = (cluster.get(NAMESPACE, name) or {}).get("metadata", {}).get("labels", {})
+        metadata = (cluster.get(NAMESPACE, name) or {}).get("metadata", {})
+        if "deletionTimestamp" in metadata:
+            raise PlatformError(
+                f"namespace {name}",
+                f"is being deleted since {metadata['deletionTimestamp']}, by a teardown for example",
+                "Wait until it is gone, then run `slipway bootstrap` again.",
+            )
+        there = metadata.get("labels", {})
         if any(there.get(key) != value for key, value in manifest["metadata"]["labels"].items()):
             cluster.apply(manifest)
             written.append(name)

@@ -21,6 +21,13 @@ LOCAL_IMAGES = ROOT / "infra" / "images.local.yaml"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
+Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")]
+Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$")]
+Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
+Role = Literal["platform", "training", "serving"]
+"""A namespace, by the name that `namespaces` gives it."""
 Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "seldon-core"]
 
 
@@ -63,6 +70,38 @@ class Postgres(Part):
     external: bool = False
 
 
+class Kubernetes(Part):
+    """Minor versions of the cluster that will do."""
+
+    least: Version = "1.30"
+    most: Version = "1.36"
+
+
+class Registry(Part):
+    """Where nodes get images from."""
+
+    mirror: Mirror | None = None
+    """Stands for the registry of every image; each is below it at its own path."""
+    pull_secret: Name | None = None
+    """Secret of the platform's namespace, of type kubernetes.io/dockerconfigjson; the others get a copy."""
+
+
+class Door(Part):
+    """How a service is reached from outside the cluster."""
+
+    host: Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None = None
+    tls: Name | None = None
+    """Secret with the host's certificate."""
+    gateway_class: Name | None = None
+    """Of a Gateway of the Gateway API; without it none is made."""
+    istio: dict[str, str] = {"istio": "ingressgateway"}
+    """Labels of the pods of Istio's ingress gateway."""
+
+
+class Reach(Part):
+    models: Door = Door()
+
+
 class Image(Part):
     image: Repository
     tag: str
@@ -72,19 +111,40 @@ class Image(Part):
     def reference(self) -> str:
         return f"{self.image}@{self.digest}"
 
+    def of(self, mirror: str) -> "Image":
+        """The same image, in `mirror` instead of its registry."""
+        return self.model_copy(update={"image": f"{mirror}/{self.image.partition('/')[2]}"})
+
+
+class Published(Part):
+    """A chart that its project publishes, at the component's version."""
+
+    repository: Url
+    chart: Name
+    sha256: Checksum | None = None
+    """Of the archive. Without it only a folder of `--charts` will do."""
+    without: tuple[File, ...] = ()
+    """Files of the chart that are left out."""
+
 
 class Component(Part):
-    """One line of the platform. With `chart` it is a Helm release of that name; without, a step of its own."""
+    """One line of the platform. With a chart it is a Helm release of that name; without, a step of its own."""
 
     name: Name
-    chart: str | None = None
-    namespace: Name | None = None
+    chart: File | None = None
+    """A folder of this repository."""
+    published: Published | None = None
+    values: File | None = None
+    """What a published chart is told: a file of this repository, with markers as in work pools' templates."""
+    namespace: Role = "platform"
     version: str = ""
     licence: str = ""
     images: tuple[str, ...] = ()
     address: str = ""
     verify: Check | None = None
     pools: tuple[str, ...] = ()
+    timeout: int = Field(default=600, gt=0)
+    """Seconds that its pods may take until they are ready: a node may have to fetch images."""
     installed: bool = True
     """Whether bootstrap installs it, or only looks whether it is there and works."""
 
@@ -93,6 +153,9 @@ class PlatformLock(Part):
     namespaces: Namespaces
     store: Store
     postgres: Postgres
+    kubernetes: Kubernetes = Kubernetes()
+    registry: Registry = Registry()
+    reach: Reach = Reach()
     images: dict[str, Image]
     components: tuple[Component, ...]
 
@@ -102,6 +165,12 @@ class PlatformLock(Part):
         for index, component in enumerate(self.components):
             if component.name in names[:index]:
                 raise ValueError(f"components.{index}.name: {component.name!r} is the name of two components")
+            if component.published and (component.chart or not component.version):
+                raise ValueError(
+                    f"components.{index}.published: asks for a version, and for no other chart beside it"
+                )
+            if component.values and not component.published:
+                raise ValueError(f"components.{index}.values: only a published chart has a file of values")
             unknown = sorted(set(component.images) - set(self.images))
             if unknown:
                 raise ValueError(
@@ -117,16 +186,29 @@ class PlatformLock(Part):
         brought = {"postgres": self.postgres.external, "object-store": self.store.external}
         return not component.installed or brought.get(component.name, False)
 
+    def has(self, name: str) -> bool:
+        return any(one.name == name for one in self.components)
+
+    def installs(self, name: str) -> bool:
+        """Whether the component of this name is there, and bootstrap's to install."""
+        return any(one.name == name and not self.external(one) for one in self.components)
+
+    def namespace(self, component: Component) -> str:
+        return str(getattr(self.namespaces, component.namespace))
+
     def image(self, name: str) -> str:
         return self.images[name].reference
 
-    def values(self) -> dict[str, Any]:
-        """What every chart is told."""
+    def values(self, routes: str = "none") -> dict[str, Any]:
+        """What every chart of ours is told. `routes`: what the cluster has that leads to models from outside."""
         return {
             "global": {
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
-                **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
+                "pullSecret": self.registry.pull_secret,
+                "routes": routes,
+                "operator": self.installs("seldon-core"),
                 "identities": identities.fingerprint(self.store.bucket),
+                **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
             }
         }
 
@@ -137,7 +219,7 @@ class LocalImages(Part):
 
 def load_lock(lock: Path = LOCK, local: Path = LOCAL_IMAGES) -> PlatformLock:
     """The lock, with the images of `local` if that file is there. Raises Refused."""
-    found = parse_lock(_read(lock), lock)
+    found = mirrored(parse_lock(_read(lock), lock))
     return with_images(found, parse_images(_read(local), local), local) if local.exists() else found
 
 
@@ -148,6 +230,14 @@ def parse_lock(text: str, path: Path) -> PlatformLock:
 
 def parse_images(text: str, path: Path) -> dict[str, Image]:
     return _parsed(LocalImages, text, path).images
+
+
+def mirrored(lock: PlatformLock) -> PlatformLock:
+    """`lock` with its images where its mirror has them. What was built here lies where it was pushed."""
+    mirror = lock.registry.mirror
+    if mirror is None:
+        return lock
+    return lock.model_copy(update={"images": {name: image.of(mirror) for name, image in lock.images.items()}})
 
 
 def with_images(lock: PlatformLock, images: dict[str, Image], path: Path) -> PlatformLock:

@@ -1,10 +1,21 @@
-"""What is wrong with pods, in the words of the kubelet and the scheduler."""
+"""Pods: which give way to which, and what is wrong with them in the words of the kubelet and the scheduler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 from tasks.kubernetes import POD, Cluster, Manifest
 
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 ON_THE_WAY = ("PodInitializing", "ContainerCreating", "Completed")
+Part = Literal["platform", "serving", "training"]
+
+
+def priority_class(platform: str, part: Part) -> str:
+    """Name of the PriorityClass of a platform's pods (`infra/charts/base/templates/priorities.yaml`).
+
+    `platform`: its namespace, which tells it from another one of the cluster.
+    """
+    return f"{platform}-{part}"
 
 
 def trouble(pods: list[Manifest]) -> str:
@@ -24,16 +35,35 @@ def trouble(pods: list[Manifest]) -> str:
     return "; ".join(said)
 
 
-def watch(cluster: Cluster, release: str) -> Callable[[], str]:
-    """What is wrong with the pods of a release, now; with the log of one that crashes."""
+def selectors(objects: Iterable[Manifest]) -> list[dict[str, str]]:
+    """Pure: the labels by which the workloads among `objects` know their pods."""
+    found = [(each.get("spec") or {}).get("selector") for each in objects if each["kind"] in WORKLOADS]
+    return [dict(each["matchLabels"]) for each in found if each]
+
+
+def watch(cluster: Cluster, objects: Iterable[Manifest]) -> Callable[[], str]:
+    """What is wrong with the pods of these workloads, now; with the log of one that crashes."""
+    known = selectors(objects)
 
     def look() -> str:
-        pods = cluster.list(POD, {"app.kubernetes.io/instance": release})
+        pods = [pod for labels in known for pod in cluster.list(POD, labels)]
         said = trouble(pods)
         for pod in pods:
-            for container in (pod.get("status") or {}).get("containerStatuses") or ():
-                if not container["ready"] and container["restartCount"]:
-                    said += f"\n{cluster.logs(pod['metadata']['name'], container['name'], lines=15)}"
+            for container in failing(pod):
+                log = cluster.logs(pod["metadata"]["name"], container, lines=15)
+                said += f"\n{container} of {pod['metadata']['name']} says:\n{log}" if log else ""
         return said
 
     return look
+
+
+def failing(pod: Manifest) -> list[str]:
+    """Pure: the containers that ended badly, or were started again and are not ready: their log says why."""
+    status = pod.get("status") or {}
+    found = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return [
+        each["name"]
+        for each in found
+        if not each["ready"]
+        and (each["restartCount"] or ((each.get("state") or {}).get("terminated") or {}).get("exitCode"))
+    ]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 
 from tasks.errors import PlatformError
+from tasks.markers import filled
 from tasks.prefect_api import ask
 from tasks.settings import ROOT
 
@@ -28,42 +29,34 @@ def template(pool: str, kind: Kind, known: Mapping[str, str] | None = None) -> d
     return document
 
 
-def filled(value: Any, known: Mapping[str, str], file: str) -> Any:
-    """Pure: `value` with every string that is a marker (`@image:flow`) replaced by what is known of it."""
-    if isinstance(value, dict):
-        return {key: filled(each, known, file) for key, each in value.items()}
-    if isinstance(value, list):
-        return [filled(each, known, file) for each in value]
-    if not isinstance(value, str) or not value.startswith("@"):
-        return value
-    if value[1:] not in known:
-        raise PlatformError(
-            file, f"has the marker {value}, which means nothing here", f"Known: {', '.join(sorted(known))}."
-        )
-    return known[value[1:]]
-
-
-def markers(images: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[str, str]:
-    """Pure: what the markers of Kubernetes templates stand for; `images` are references by digest."""
-    return {f"image:{name}": image for name, image in images.items()} | {
-        f"namespace:{name}": namespace for name, namespace in namespaces.items()
-    }
-
-
 def make_pools(api: str, kind: Kind, known: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Create each work pool, or bring its template to what the files say; gives the names of those written.
 
     Before the workers start: a worker would make its pool with Prefect's default template.
     """
-    return tuple(pool for pool in POOLS if _make(api, pool, kind, template(pool, kind, known)))
+    wrong = differing(api, kind, known)
+    for pool, there in wrong.items():
+        wanted = template(pool, kind, known)
+        if there is None:
+            body = {"name": pool, "type": kind, "base_job_template": wanted}
+            _expect(ask("POST", f"{api}/work_pools/", body), pool)
+        else:
+            _expect(ask("PATCH", f"{api}/work_pools/{pool}", {"base_job_template": wanted}), pool)
+    return tuple(wrong)
 
 
-def _make(api: str, pool: str, kind: Kind, wanted: dict[str, Any]) -> bool:
+def differing(
+    api: str, kind: Kind, known: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any] | None]:
+    """Each work pool that is not as the files say, with the template that it has; None: it is not there."""
+    there = {pool: _template(api, pool, kind) for pool in POOLS}
+    return {pool: found for pool, found in there.items() if found != template(pool, kind, known)}
+
+
+def _template(api: str, pool: str, kind: Kind) -> dict[str, Any] | None:
     answer = ask("GET", f"{api}/work_pools/{pool}")
     if answer.status_code == 404:
-        body = {"name": pool, "type": kind, "base_job_template": wanted}
-        _expect(ask("POST", f"{api}/work_pools/", body), pool)
-        return True
+        return None
     found = _expect(answer, pool)
     if found["type"] != kind:
         raise PlatformError(
@@ -71,10 +64,8 @@ def _make(api: str, pool: str, kind: Kind, wanted: dict[str, Any]) -> bool:
             f"is of type {found['type']}, made by somebody else",
             f"Delete it (`prefect work-pool delete {pool}`), and run this again.",
         )
-    if found["base_job_template"] == wanted:
-        return False
-    _expect(ask("PATCH", f"{api}/work_pools/{pool}", {"base_job_template": wanted}), pool)
-    return True
+    made: dict[str, Any] = found["base_job_template"]
+    return made
 
 
 def _expect(answer: httpx.Response, pool: str) -> dict[str, Any]:

@@ -1,39 +1,21 @@
 """What must be there before bootstrap writes anything: the first thing that is missing is named."""
 
-from dataclasses import dataclass
-from typing import Any
+import json
+import re
+import subprocess
 
+from tasks import drift, helm, registry, room, secrets
+from tasks.components import Rendered
+from tasks.conflicts import check_conflicts
 from tasks.errors import PlatformError
-from tasks.kubernetes import CRD, STORAGE_CLASS, Cluster, Manifest, client
+from tasks.kubernetes import CRD, NODE, POD, SECRET, STORAGE_CLASS, Cluster, Manifest, client
 from tasks.platform_lock import PlatformLock, require_digests
 from tasks.programs import find_program
+from tasks.rights import check_rights
+from tasks.seldon_core import COMPONENT, DEFINITION, check_definition
+from tasks.serving.seldon_routes import NAME, check_gateway, find_routes, gateway_made
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-SELDON = "seldondeployments.machinelearning.seldon.io"
-NEEDED = (
-    ("create", "", "namespaces"),
-    ("create", "", "secrets"),
-    ("create", "", "serviceaccounts"),
-    ("create", "apps", "deployments"),
-    ("create", "apps", "statefulsets"),
-    ("create", "batch", "jobs"),
-    ("create", "rbac.authorization.k8s.io", "roles"),
-    ("create", "networking.k8s.io", "networkpolicies"),
-    ("create", "rbac.authorization.k8s.io", "clusterroles"),
-    ("create", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
-)
-"""Verb, API group and resource that bootstrap cannot do without, in every namespace of the platform."""
-OF_THE_CLUSTER = ("namespaces", "clusterroles", "validatingadmissionpolicies")
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """The API's answer to one question about this account's rights."""
-
-    verb: str
-    resource: str
-    namespace: str
-    allowed: bool
 
 
 def preflight(lock: PlatformLock) -> Cluster:
@@ -41,17 +23,77 @@ def preflight(lock: PlatformLock) -> Cluster:
     require_digests(lock)
     for program in ("helm", "kubectl"):
         find_program(program)
+    check_version(lock, server_version())
     cluster = client(lock.namespaces.platform)
-    classes = cluster.list(STORAGE_CLASS)
-    check_rights(lock)
-    check_storage(lock, classes)
-    check_seldon(lock, cluster.get(CRD, SELDON))
+    check_storage(lock, cluster.list(STORAGE_CLASS))
+    if lock.has(COMPONENT):
+        check_definition(lock, cluster.get(CRD, DEFINITION))
+    gateway = gateway_made(lock, find_routes(cluster))
+    if gateway:
+        check_gateway(lock, cluster.get(gateway, NAME, lock.namespaces.serving))
+    secrets.wanted(
+        lock, secrets.read(cluster, secrets.places(lock)), secrets.token
+    )  # raises if one is missing
+    if lock.registry.pull_secret:
+        name = lock.registry.pull_secret
+        registry.pull_secret(name, cluster.namespace, cluster.get(SECRET, name))
     return cluster
+
+
+def check_fit(cluster: Cluster, lock: PlatformLock, rendered: Rendered) -> bool:
+    """Raise PlatformError if what the charts say cannot come to be here; whether any of them would change.
+
+    What the account may not do, what is in the way, and pods that no node has room for.
+    """
+    charts = rendered.charts.values()
+    check_rights(lock, [drift.as_helm(chart, each) for chart in charts for each in chart.objects])
+    releases = helm.releases(cluster, lock.namespaces.model_dump().values())
+    actions = {chart.name: helm.action(releases.get(chart.name), chart) for chart in charts}
+    new = [chart for chart in charts if actions[chart.name] == "install"]
+    if new:
+        check_conflicts(new)
+        pods = cluster.list(POD, namespace="*")
+        wanted = room.wanted_by(each for chart in new for each in chart.objects)
+        room.check_room(wanted, room.free_on(cluster.list(NODE), pods))
+    return any(action != "nothing" for action in actions.values())
+
+
+def server_version() -> str:
+    """Of the API server, such as `1.34.4`."""
+    done = subprocess.run(
+        [find_program("kubectl"), "version", "--output=json"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise PlatformError(
+            "Kubernetes",
+            f"does not answer ({' '.join(done.stderr.split())[-300:]})",
+            "Set KUBECONFIG to a kubeconfig that `kubectl get nodes` works with.",
+        )
+    return str(json.loads(done.stdout)["serverVersion"]["gitVersion"]).removeprefix("v")
+
+
+def check_version(lock: PlatformLock, version: str) -> None:
+    """Pure: it is one of those that the lock says will do."""
+    found, least, most = (minor(each) for each in (version, lock.kubernetes.least, lock.kubernetes.most))
+    if not least <= found <= most:
+        raise PlatformError(
+            f"Kubernetes {version}",
+            f"is not in the range {lock.kubernetes.least} to {lock.kubernetes.most} of infra/platform.yaml",
+            "Upgrade the cluster."
+            if found < least
+            else "Upgrade Slipway; or widen the range, and see what works.",
+        )
+
+
+def minor(version: str) -> tuple[int, int]:
+    """Pure: `1.34.4-gke.1` is (1, 34)."""
+    first, second, *_ = version.split(".")
+    return int(first), int(re.sub(r"[^0-9].*", "", second))
 
 
 def check_storage(lock: PlatformLock, classes: list[Manifest]) -> None:
     """Pure: volumes can be claimed, if a component needs one."""
-    needed = [name for name in ("postgres", "object-store") if not lock.external(lock.component(name))]
+    needed = [name for name in ("postgres", "object-store") if lock.installs(name)]
     if needed and not any(is_default(each) for each in classes):
         names = ", ".join(each["metadata"]["name"] for each in classes)
         raise PlatformError(
@@ -64,54 +106,3 @@ def check_storage(lock: PlatformLock, classes: list[Manifest]) -> None:
 
 def is_default(storage_class: Manifest) -> bool:
     return (storage_class["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"
-
-
-def check_seldon(lock: PlatformLock, definition: Manifest | None) -> None:
-    """Pure: models can be served. Whether the operator works is verified at the end."""
-    if definition is None:
-        raise PlatformError(
-            f"CustomResourceDefinition {SELDON}",
-            "is not there: Seldon Core is not installed",
-            f"Install Seldon Core {lock.component('seldon-core').version}, then run `slipway bootstrap` again.",
-        )
-
-
-def check_rights(lock: PlatformLock) -> None:
-    """Ask the API whether this account may do what bootstrap does."""
-    refused = [one for one in ask_rights(lock) if not one.allowed]
-    if refused:
-        said = "; ".join(f"{one.verb} {one.resource} in {one.namespace or 'the cluster'}" for one in refused)
-        raise PlatformError(
-            "this account", f"may not {said}", "Use one that may, or have these rights granted to it."
-        )
-
-
-def ask_rights(lock: PlatformLock) -> list[Allowed]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    questions = [
-        (verb, group, resource, namespace)
-        for verb, group, resource in NEEDED
-        for namespace in (("",) if resource in OF_THE_CLUSTER else lock.namespaces.model_dump().values())
-    ]
-    api = api_client()
-    with ThreadPoolExecutor(4) as beside:
-        return list(beside.map(lambda question: _ask(api, *question), questions))
-
-
-def _ask(api: Any, verb: str, group: str, resource: str, namespace: str) -> Allowed:
-    from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
-    from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
-
-    wanted = ResourceAttributes(verb=verb, group=group, resource=resource, namespace=namespace)
-    review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=wanted))
-    answer = api.create(review)
-    return Allowed(verb, resource, namespace, bool(answer.status and answer.status.allowed))
-
-
-def api_client() -> Any:
-    """The API itself, for questions that write nothing: rights, and dry runs."""
-    import httpx2
-    from lightkube import Client
-
-    return Client(field_manager="slipway", timeout=httpx2.Timeout(30.0))

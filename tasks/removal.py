@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tasks import helm
+from tasks import helm, pulling
 from tasks.errors import PlatformError
 from tasks.kubernetes import (
     CONFIG_MAP,
@@ -18,6 +18,7 @@ from tasks.platform import RECORD
 from tasks.platform_lock import PlatformLock
 from tasks.programs import find_program
 from tasks.secrets import MADE_BY
+from tasks.seldon_core import remove_definition
 
 PATIENCE = 180.0
 """Seconds that what is deleted may take to go."""
@@ -42,23 +43,26 @@ def remove_models(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
 
 def remove_releases(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
     """Uninstall every chart, the last one first; the names of those that were there."""
-    there = helm.releases(cluster)
+    there = helm.releases(cluster, lock.namespaces.model_dump().values())
     names = [one.name for one in reversed(lock.components) if one.name in there]
     for name in names:
         if there[name].pending:
             helm.unlock(cluster, there[name])
-        helm.uninstall(name, lock.namespaces.platform, int(PATIENCE))
+        helm.uninstall(name, there[name].namespace, int(PATIENCE))
     return tuple(names)
 
 
 def remove_namespaces(cluster: Cluster, lock: PlatformLock, delete_data: bool) -> tuple[str, ...]:
     """Delete the namespaces of ours that hold no data, or all of them; the names of those that were there."""
     names = lock.namespaces
-    doomed = [names.serving, names.training, *([names.platform] if delete_data else [])]
+    left = pulling.left(cluster, names.platform)
+    doomed = [*left, names.serving, names.training, *([names.platform] if delete_data else [])]
     gone = [name for name in doomed if is_ours(cluster, name) and cluster.delete(NAMESPACE, name)]
     if not delete_data:
         cluster.delete(CONFIG_MAP, RECORD)
     wait_gone(cluster, gone)
+    if delete_data:
+        remove_definition(cluster)
     return tuple(gone)
 
 

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     """Namespace of the served models, and of the pods that release them."""
     model_server_image: str = ""
     """The image that serves a model on a cluster, by digest."""
+    initializer_image: str = ""
+    """The image that fetches a model for its server, by digest."""
+    routes: Literal["istio", "gateway-api", "none"] = "none"
+    """What leads to models from outside a cluster."""
     forwarded: bool = False
     """Whether `prefect_url` is a forward that ends with this process (see `tasks/reach.py`)."""
     commit: str = ""

@@ -82,8 +82,12 @@ def s3a(found: Settings) -> dict[str, str]:
 
 
 def executor_pod(driver: Manifest) -> Manifest:
-    """What Spark makes an executor's pod of: on nodes that `driver`, the flow's own pod, may run on; no rights."""
+    """What Spark makes an executor's pod of: on nodes that `driver`, the flow's own pod, may run on; no rights.
+
+    It gives way to what its driver gives way to.
+    """
     spec = driver["spec"]
+    priority = {key: spec[key] for key in ("priorityClassName",) if key in spec}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -91,6 +95,7 @@ def executor_pod(driver: Manifest) -> Manifest:
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
+            **priority,
             "nodeSelector": spec.get("nodeSelector", {}),
             "tolerations": [each for each in spec.get("tolerations", []) if not _given_to_all(each)],
             "securityContext": {

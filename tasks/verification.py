@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import PlatformError
-from tasks.kubernetes import JOB, POD, Cluster, Manifest, poll
+from tasks.kubernetes import JOB, POD, Cluster, Manifest, api_client, poll
 from tasks.platform_lock import PlatformLock
-from tasks.pods import trouble
+from tasks.pods import priority_class, trouble
 from tasks.secrets import (
     AUTH,
     MADE_BY,
@@ -25,6 +25,8 @@ from tasks.secrets import (
 
 PATIENCE = 300.0
 """Seconds that a check may take: a node may have to fetch the image first."""
+OPERATOR_SECONDS = 60.0
+"""Seconds that Seldon's operator may take until its webhook answers."""
 FREE = ("seldon-core",)
 """Checks that write nothing: they are made each time."""
 ROLE = {"slipway.io/role": "verification"}
@@ -72,6 +74,8 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
 def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> str:
     """Run the check's Job to its end and remove it; its last line. Raises PlatformError with its log."""
     manifest = job(name, check, lock.image("flow"), cluster.namespace)
+    priority = priority_class(cluster.namespace, "platform")
+    manifest["spec"]["template"]["spec"]["priorityClassName"] = priority
     job_name = manifest["metadata"]["name"]
     remove(cluster, job_name)
     cluster.apply(manifest)
@@ -170,7 +174,7 @@ def verify_seldon(lock: PlatformLock) -> str:
     """The webhook refuses a SeldonDeployment without a graph, and lets a right one pass."""
     about = f"Seldon Core {lock.component('seldon-core').version}"
     good, bad = seldon_deployment(lock, 100), seldon_deployment(lock, 40, 40)
-    refused = dry_run(bad)
+    refused = answered(bad)
     if refused is None:
         raise PlatformError(
             about,
@@ -185,13 +189,23 @@ def verify_seldon(lock: PlatformLock) -> str:
     return "its webhook refused a bad SeldonDeployment and let a good one pass"
 
 
+def answered(manifest: Manifest) -> str | None:
+    """What `dry_run` says, as soon as the webhook answers: an operator that just started does a little later."""
+    said: list[str | None] = []
+
+    def ask() -> bool | None:
+        said.append(dry_run(manifest))
+        return None if "failed calling webhook" in (said[-1] or "") else True
+
+    poll(ask, OPERATOR_SECONDS, 1.0)
+    return said[-1]
+
+
 def dry_run(manifest: Manifest) -> str | None:
     """What the API server says against `manifest`, without writing it; None if nothing."""
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.types import PatchType
-
-    from tasks.preflight import api_client
 
     group, version = manifest["apiVersion"].split("/")
     kind = create_namespaced_resource(group, version, "SeldonDeployment", "seldondeployments")

@@ -64,7 +64,7 @@ def up(say: Say) -> None:
         programs.ensure(_NODE_BUILDS, say)
         standins.ensure_archives(standins.OF_THE_NODE, say)
         begun = time.monotonic()
-        _start(chart)
+        _start()
         say(f"The node is ready after {time.monotonic() - begun:.0f} s")
         _link_programs()
         load_stand_ins(say)
@@ -124,7 +124,7 @@ def load_stand_ins(say: Say) -> None:
     store.give_to_buildah(standins.PYTHON)
 
 
-def _start(chart: Path | None) -> None:
+def _start() -> None:
     new_folders = [str(folder) for folder in _FOREIGN if not folder.exists()]
     for folder in (layout.RUN, layout.DATA, layout.VOLUMES, layout.ETCD):
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,12 +150,12 @@ def _start(chart: Path | None) -> None:
     processes.wait_until("kube-apiserver", _alive(running, api_answers), PATIENCE, "kube-apiserver")
     _spawn(running, *services.after_api_server())
     _kubectl("apply", "--server-side", "--force-conflicts", "-f", str(layout.CLUSTER_OBJECTS))
-    if chart is None:
+    if seldon.is_stood_in():
         _spawn(running, seldon.standin())
     processes.wait_until("the node", _alive(running, _node_ready), PATIENCE, "kubelet")
     _spawn(running, services.firewall())
     processes.wait_until("CoreDNS", _alive(running, _dns_ready), PATIENCE, "kubelet")
-    if chart is None:
+    if seldon.is_stood_in():
         ready = _alive(running, seldon.standin_ready)
         processes.wait_until("the Seldon stand-in", ready, PATIENCE, seldon.STANDIN)
 

@@ -1,4 +1,4 @@
-"""Seldon Core's operator: the stand-in of `seldon_standin/`, or the real chart that SELDON_CHART names."""
+"""Seldon Core's operator: the stand-in of `seldon_standin/`, the real chart that SELDON_CHART names, or none."""
 
 import os
 import sys
@@ -12,21 +12,27 @@ from infra.devcluster.services import Service
 from tasks.errors import PlatformError
 
 STANDIN = "seldon-standin"
-CHART = "SELDON_CHART"
+CHART, NONE = "SELDON_CHART", "none"
+PROVIDED = r"slipway\.io/provided"
+"""Annotation by which bootstrap knows that the operator is not its to install."""
 _READY = "seldon-standin is ready"
 
 
+def is_stood_in() -> bool:
+    return not os.environ.get(CHART)
+
+
 def chart() -> Path | None:
-    """The folder of the real chart, if one is named."""
+    """The folder of the real chart, if one is named. `none` leaves Seldon Core to bootstrap."""
     named = os.environ.get(CHART)
-    if not named:
+    if not named or named == NONE:
         return None
     folder = Path(named)
     if not (folder / "Chart.yaml").is_file():
         raise PlatformError(
             f"{CHART}={named}",
             "is no folder of a Helm chart",
-            f"Name the folder with Chart.yaml, or unset {CHART}.",
+            f"Name the folder with Chart.yaml, or {NONE!r}, or unset {CHART}.",
         )
     return folder.resolve()
 
@@ -50,5 +56,6 @@ def install(folder: Path, say: Say) -> None:
     run(
         str(program("helm", "helm")), "upgrade", "--install", "seldon-core", str(folder),
         f"--kubeconfig={admin_kubeconfig()}", "--namespace=seldon-system", "--create-namespace",
-        "--set=istio.enabled=false", "--wait", "--timeout=180s",
+        "--set=istio.enabled=false", f"--set=crd.annotations.{PROVIDED}=by the development cluster",
+        "--wait", "--timeout=180s",
     )  # fmt: skip

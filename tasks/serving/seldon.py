@@ -17,10 +17,11 @@ import httpx
 
 from tasks.errors import PlatformError, ServingError, SlipwayError, SpecError
 from tasks.kubernetes import DEPLOYMENT, EVENT, POD, SELDON_DEPLOYMENT, SERVICE, Cluster, Kind, client, poll
+from tasks.pods import priority_class
 from tasks.serving import Endpoint, Predictor, Served, served_by
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving import seldon_pods as pods
-from tasks.serving.seldon_routes import missing_gateways
+from tasks.serving.seldon_routes import Routes, ensure_route, route_findings
 from tasks.settings import Settings
 from tasks.spec_schema import ServingSpec
 
@@ -43,17 +44,26 @@ class SeldonServing:
     cluster: Cluster
     image_wanted: str
     """Reference, by digest, of the model server's image for predictors that are started."""
+    priority: str
+    """PriorityClass of their pods."""
     inside: bool
     """Whether this process is a pod of the cluster, and reaches its Services by name."""
     timeout: float
+    initializer: str = manifests.INITIALIZER_IMAGE
+    """Reference of the image that fetches their models."""
+    routes: Routes = "none"
+    """What leads to models from outside the cluster."""
 
     @classmethod
     def of(cls, settings: Settings) -> "SeldonServing":
         return cls(
             cluster=client(settings.serving_namespace),
             image_wanted=settings.model_server_image,
+            priority=priority_class(settings.platform_namespace, "serving"),
             inside=settings.inside,
             timeout=settings.release_timeout,
+            initializer=settings.initializer_image or manifests.INITIALIZER_IMAGE,
+            routes=settings.routes,
         )
 
     @property
@@ -73,7 +83,9 @@ class SeldonServing:
                 "has no image of a model server",
                 "Run `slipway bootstrap`, which sets SLIPWAY_MODEL_SERVER_IMAGE for release runs.",
             )
-        candidate = manifests.predictor_manifest(model, predictor, needs, self.image_wanted)
+        candidate = manifests.predictor_manifest(
+            model, predictor, needs, self.image_wanted, self.priority, self.initializer
+        )
         deployment = self._deployment(model)
         wanted = manifests.with_candidate(deployment, candidate, self._selected(model))
         if wanted != manifests.predictors_of(deployment):
@@ -162,7 +174,7 @@ class SeldonServing:
 
     def findings(self, model: str) -> list[str]:
         deployment, number = self._deployment(model), self._selected(model)
-        found = missing_gateways(self.cluster, model)
+        found = route_findings(self.cluster, deployment, self.routes)
         if number is None:
             return found
         told = manifests.find_predictor(deployment, number)
@@ -188,12 +200,19 @@ class SeldonServing:
         return self._of(POD, model, manifests.predictor_name(number))
 
     def _apply(self, model: str, predictors: list[dict[str, Any]]) -> None:
-        self.cluster.apply(manifests.deployment_manifest(model, self.namespace, predictors))
+        self._route(self.cluster.apply(manifests.deployment_manifest(model, self.namespace, predictors)))
 
     def _set_predictors(self, model: str, predictors: list[dict[str, Any]]) -> None:
         """Apply them unless they are just as they stand."""
-        if predictors != manifests.predictors_of(self._deployment(model)):
+        standing = self._deployment(model)
+        if standing is None or predictors != manifests.predictors_of(standing):
             self._apply(model, predictors)
+        else:
+            self._route(standing)
+
+    def _route(self, deployment: dict[str, Any]) -> None:
+        if self.routes == "gateway-api":
+            ensure_route(self.cluster, deployment)
 
     def _wait_until_ready(self, wanted: pods.Wanted) -> None:
         """ServingError as soon as the pods show that waiting is in vain, or after `timeout`."""

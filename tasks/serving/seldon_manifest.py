@@ -19,7 +19,7 @@ MODEL_FOLDER = "/mnt/models"
 """Where the operator wants the model to lie in the pod."""
 RUNTIME = "slipway_model_server.runtime.Runtime"
 INITIALIZER_IMAGE = "docker.io/seldonio/rclone-storage-initializer:1.17.1"
-"""What Seldon Core 1.17.1 fetches models with."""
+"""What Seldon Core 1.17.1 fetches models with, where the platform names no other."""
 STORE_SECRET = "slipway-model-store"  # noqa: S105 - a name
 """Secret with rclone's configuration: an identity that may only read."""
 SERVICE_ACCOUNT = "model"
@@ -61,8 +61,16 @@ def volume_name(model: str) -> str:
     return f"{model}-provision-location"
 
 
-def predictor_manifest(model: str, predictor: Predictor, needs: ServingSpec, image: str) -> Manifest:
-    """One predictor of the SeldonDeployment, without traffic."""
+def predictor_manifest(
+    model: str,
+    predictor: Predictor,
+    needs: ServingSpec,
+    image: str,
+    priority: str,
+    initializer: str = INITIALIZER_IMAGE,
+) -> Manifest:
+    """One predictor of the SeldonDeployment, without traffic. `priority`: the PriorityClass of its pods."""
+    pod = _pod(model, predictor, needs, image, initializer)
     return {
         "name": predictor_name(predictor.number),
         "replicas": needs.replicas,
@@ -77,11 +85,11 @@ def predictor_manifest(model: str, predictor: Predictor, needs: ServingSpec, ima
             "modelUri": predictor.uri,
             "envSecretRefName": STORE_SECRET,
         },
-        "componentSpecs": [{"spec": _pod(model, predictor, needs, image)}],
+        "componentSpecs": [{"spec": {**pod, "priorityClassName": priority}}],
     }
 
 
-def _pod(model: str, predictor: Predictor, needs: ServingSpec, image: str) -> Manifest:
+def _pod(model: str, predictor: Predictor, needs: ServingSpec, image: str, initializer: str) -> Manifest:
     return {
         "serviceAccountName": SERVICE_ACCOUNT,
         "automountServiceAccountToken": False,
@@ -94,7 +102,7 @@ def _pod(model: str, predictor: Predictor, needs: ServingSpec, image: str) -> Ma
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_initializer(model, predictor.uri)],
+        "initContainers": [_initializer(model, predictor.uri, initializer)],
         "containers": [_server(model, predictor, needs, image)],
         "volumes": [
             {"name": volume_name(model), "emptyDir": {}},
@@ -103,11 +111,11 @@ def _pod(model: str, predictor: Predictor, needs: ServingSpec, image: str) -> Ma
     }
 
 
-def _initializer(model: str, uri: str) -> Manifest:
+def _initializer(model: str, uri: str, image: str) -> Manifest:
     """The operator's own init container has no security context, which `restricted` namespaces refuse."""
     return {
         "name": initializer_name(model),
-        "image": INITIALIZER_IMAGE,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
         "args": [uri, MODEL_FOLDER],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - a volume of the pod's own

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.markers import markers
 from tasks.platform_lock import load_lock
-from tasks.pools import markers, template
+from tasks.pools import template
 from tests.cluster.outside import Done, Outside
 from tests.cluster.pods import kubectl
 

@@ -8,7 +8,7 @@ from tests.cluster.outside import Outside
 
 KINDS = (
     "deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,"
-    "networkpolicies,jobs,persistentvolumeclaims"
+    "networkpolicies,jobs,persistentvolumeclaims,leases.coordination.k8s.io"
 )
 BY_GENERATION = ("Deployment", "StatefulSet", "Job")
 """Their resourceVersion also changes with their status."""

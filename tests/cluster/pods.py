@@ -58,6 +58,7 @@ def run(
     account: str = "default",
     token: bool = False,
     environment: list[dict[str, Any]] | None = None,
+    image: str = "flow",
 ) -> Any:
     """Run Python in a pod to its end, and remove the pod; what it printed last, read as JSON."""
     name = f"test-{uuid.uuid4().hex[:8]}"
@@ -79,7 +80,7 @@ def run(
             "containers": [
                 {
                     "name": "test",
-                    "image": load_lock().image("flow"),
+                    "image": load_lock().image(image),
                     "command": ["python", "-c", textwrap.dedent(script)],
                     "env": environment or [],
                     "securityContext": {

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks.markers import markers
 from tasks.platform_lock import PlatformLock, load_lock
-from tasks.pools import markers, template
+from tasks.pools import template
 from tests.cluster.outside import Done, Outside
 from tests.cluster.pods import kubectl
 

@@ -18,6 +18,8 @@ class Second:
 
     cli: Outside
     file: Path
+    charts: tuple[str, ...] = ()
+    """Arguments that name the folder of other projects' charts."""
 
     @property
     def lock(self) -> PlatformLock:
@@ -28,19 +30,19 @@ class Second:
         return tuple(self.lock.namespaces.model_dump().values())
 
     def bootstrap(self) -> dict[str, Any]:
-        return self.cli.answer("bootstrap", "--lock", str(self.file), timeout=1500)
+        return self.cli.answer("bootstrap", "--lock", str(self.file), *self.charts, timeout=1500)
 
     def teardown(self, *arguments: str) -> dict[str, Any]:
         return self.cli.answer("teardown", "--lock", str(self.file), *arguments, timeout=600)
 
 
 @contextmanager
-def second_platform(cli: Outside, folder: Path) -> Iterator[Second]:
+def second_platform(cli: Outside, folder: Path, charts: tuple[str, ...] = ()) -> Iterator[Second]:
     """What is needed to make one; whatever was made of it is gone afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "platform.yaml"
     file.write_text(renamed(LOCK.read_text(), load_lock().namespaces.model_dump().values()))
-    made = Second(replace(cli, home=folder / "home"), file)
+    made = Second(replace(cli, home=folder / "home"), file, charts)
     try:
         yield made
     finally:

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from tasks import helm
+from tasks.markers import markers
 from tasks.platform_lock import PlatformLock, load_lock
+from tasks.pods import Part, priority_class
 from tasks.pools import POOLS, template
+from tasks.settings import ROOT
 from tasks.verification import ROLE
 
 Manifest = dict[str, Any]
@@ -36,7 +39,8 @@ def rendered(name: str) -> tuple[Manifest, ...]:
 def render(name: str, found: PlatformLock) -> list[Manifest]:
     component = found.component(name)
     assert component.chart
-    return helm.render(name, component.chart, found.namespaces.platform, found.values()).objects
+    wanted = helm.Wanted(name, ROOT / component.chart, found.namespace(component), found.values())
+    return helm.render(wanted).objects
 
 
 def of_kind(kind: str, *charts: str) -> list[Manifest]:
@@ -76,6 +80,23 @@ def assert_restricted(name: str, pod: Manifest) -> None:
         assert "memory" in container["resources"]["limits"]
         assert container["image"].endswith(f"@{DIGEST}")
         assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_the_platform_gives_way_to_nobody(chart: str) -> None:
+    for _, pod in pods(chart):
+        assert pod["spec"]["priorityClassName"] == priority_class("slipway", "platform")
+
+
+def test_a_model_comes_before_a_training_which_evicts_nobody() -> None:
+    classes = {each["metadata"]["name"]: each for each in of_kind("PriorityClass", "base")}
+    names: list[Part] = ["platform", "serving", "training"]
+    platform, serving, training = (classes.pop(priority_class("slipway", part)) for part in names)
+    assert not classes
+    assert platform["value"] > serving["value"] > 0 > training["value"] > -10
+    assert training["preemptionPolicy"] == "Never"
+    assert "preemptionPolicy" not in serving
+    assert not any(each.get("globalDefault") for each in (platform, serving, training))
 
 
 @pytest.mark.parametrize("chart", CHARTS)
@@ -129,7 +150,7 @@ def test_every_label_that_a_policy_goes_by_is_the_label_of_a_pod() -> None:
     policies = of_kind("NetworkPolicy", "base")
     ours = {pod["metadata"]["labels"]["app.kubernetes.io/name"] for chart in CHARTS for _, pod in pods(chart)}
     assert named(policies, "app.kubernetes.io/name") == ours
-    known = {"image:flow": "", "image:flow-spark": "", "namespace:training": "", "namespace:serving": ""}
+    known = markers({"flow": "", "flow-spark": ""}, lock().namespaces.model_dump())
     jobs = {
         template(pool, "kubernetes", known)["job_configuration"]["job_manifest"]["spec"]["template"][
             "metadata"

@@ -15,6 +15,8 @@ KNOWN = {
     "image:flow-spark": "docker.io/slipway/flow-spark@sha256:2",
     "namespace:training": "slipway-training",
     "namespace:serving": "slipway-serving",
+    "priority:training": "slipway-training",
+    "priority:serving": "slipway-serving",
 }
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 EXECUTORS: dict[str, set[str]] = {
@@ -114,6 +116,16 @@ def test_a_pool_says_where_and_as_whom_its_runs_work_whatever_the_job_variables_
 def test_the_release_pool_runs_no_other_image(monkeypatch: pytest.MonkeyPatch) -> None:
     made = job("release", monkeypatch, image="docker.io/somebody/else")
     assert container(made)["image"] == KNOWN["image:flow"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "part"), [("pandas", "training"), ("spark", "training"), ("release", "serving")]
+)
+def test_a_training_gives_way_whatever_its_job_variables_say(
+    pool: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(pool, monkeypatch, priority_class_name="system-node-critical")
+    assert made["spec"]["template"]["spec"]["priorityClassName"] == f"slipway-{part}"
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tasks.drift import as_helm, is_hook, plural, same
+from tasks.drift import as_helm, is_hook, lines, plural, title
 from tasks.helm import Chart
 
 CHART = Chart("mlflow", "infra/charts/mlflow", "slipway", "{}", "")
@@ -30,18 +30,22 @@ def changed(**metadata: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("other", "equal"),
+    ("there", "words"),
     [
-        (deployment(), True),
-        ({**deployment(), "status": {"ready": 0}}, True),
-        (changed(resourceVersion="2", generation=2, managedFields=[1]), True),
-        (deployment(replicas=0), False),
-        (changed(labels={}), False),
-        (changed(annotations={"added": "by hand"}), False),
+        (deployment(), []),
+        ({**deployment(), "status": {"ready": 0}}, []),
+        (changed(resourceVersion="2", generation=2), []),
+        (deployment(replicas=0), ["spec.replicas is 0, wanted 1"]),
+        (changed(labels={}), ['metadata.labels.a is unset, wanted "b"']),
     ],
 )
-def test_only_what_somebody_said_of_an_object_counts(other: dict[str, Any], equal: bool) -> None:
-    assert same(deployment(), other) is equal
+def test_only_what_somebody_said_of_an_object_counts(there: dict[str, Any], words: list[str]) -> None:
+    assert lines(there, deployment()) == words
+
+
+def test_an_object_is_called_by_kind_name_and_namespace() -> None:
+    assert title(CHART, {"kind": "Service", "metadata": {"name": "m"}}) == "Service m in slipway"
+    assert title(CHART, {"kind": "ClusterRole", "metadata": {"name": "m"}}) == "ClusterRole m"
 
 
 def test_an_object_is_compared_with_what_helm_adds_to_it() -> None:
@@ -60,7 +64,13 @@ def test_what_is_in_no_namespace_gets_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path"), [("NetworkPolicy", "networkpolicies"), ("Role", "roles"), ("ConfigMap", "configmaps")]
+    ("kind", "path"),
+    [
+        ("NetworkPolicy", "networkpolicies"),
+        ("Role", "roles"),
+        ("ConfigMap", "configmaps"),
+        ("PriorityClass", "priorityclasses"),
+    ],
 )
 def test_a_kind_is_found_under_its_plural(kind: str, path: str) -> None:
     assert plural(kind) == path

@@ -9,12 +9,16 @@ CHART = Chart("mlflow", "infra/charts/mlflow", "slipway", "{}", "kind: Service\n
 
 def revision(name: str, number: int, status: str, rendered: str = "") -> dict[str, Any]:
     labels = {"name": name, "version": str(number), "status": status, "owner": "helm"}
-    return {"metadata": {"labels": {**labels, HASH: rendered} if rendered else labels}}
+    return {
+        "metadata": {"namespace": "slipway", "labels": {**labels, HASH: rendered} if rendered else labels}
+    }
 
 
 def test_of_all_revisions_the_newest_counts_also_past_nine() -> None:
     secrets = [revision("a", 9, "superseded"), revision("a", 10, "deployed", "x"), revision("b", 1, "failed")]
-    assert newest(secrets) == {"a": Release("a", 10, "deployed", "x"), "b": Release("b", 1, "failed", "")}
+    assert newest(secrets) == {
+        "a": Release("a", 10, "deployed", "x", "slipway"), "b": Release("b", 1, "failed", "", "slipway"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,11 @@ def test_the_lock_of_the_repository_is_right() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "words"),
     [
-        ({"extra": 1}, "extra", ("is an unknown key", "Allowed here: components, images, namespaces")),
+        (
+            {"extra": 1},
+            "extra",
+            ("is an unknown key", "Allowed here: components, images, kubernetes, namespaces"),
+        ),
         ({"store": {"bucket": "slipway"}}, "store.endpoint", ("is missing", "Add it")),
         ({"store": {"bucket": "B", "endpoint": "http://s3"}}, "store.bucket", ("found 'B'", "pattern")),
         ({"store": {"bucket": "abc", "endpoint": "s3"}}, "store.endpoint", ("found 's3'", "pattern")),

@@ -5,14 +5,15 @@ import json
 import pytest
 
 from tasks.errors import PlatformError
-from tasks.pools import POOLS, filled, markers, template
+from tasks.markers import filled, markers
+from tasks.pools import POOLS, template
 
 
 def test_markers_stand_for_what_the_lock_says() -> None:
-    known = markers({"flow": "example/flow@sha256:1"}, {"training": "t"})
-    given = {"a": ["@image:flow", {"b": "@namespace:training"}], "c": "me@here", "d": 1}
+    known = markers({"flow": "example/flow@sha256:1"}, {"platform": "p", "training": "t"})
+    given = {"a": ["@image:flow", {"b": "@namespace:training"}, "@priority:serving"], "c": "me@here", "d": 1}
     assert filled(given, known, "x.json") == {
-        "a": ["example/flow@sha256:1", {"b": "t"}],
+        "a": ["example/flow@sha256:1", {"b": "t"}, "p-serving"],
         "c": "me@here",
         "d": 1,
     }

@@ -13,6 +13,7 @@ from tasks.serving.seldon import disagreements
 from tasks.serving.seldon_routes import gateways_of
 from tasks.spec_schema import ServingSpec
 
+PRIORITY = "slipway-serving"
 IMAGE = "docker.io/slipway/model-server@sha256:aa"
 
 
@@ -21,7 +22,7 @@ def version(number: int) -> Predictor:
 
 
 def predictor(number: int, **needs: Any) -> dict[str, Any]:
-    return manifests.predictor_manifest("iris", version(number), ServingSpec(**needs), IMAGE)
+    return manifests.predictor_manifest("iris", version(number), ServingSpec(**needs), IMAGE, PRIORITY)
 
 
 def stored(predictors: list[dict[str, Any]]) -> dict[str, Any]:
@@ -79,13 +80,15 @@ def test_a_champion_made_by_an_older_slipway_is_applied_again_as_it_stands() -> 
         ("with other replicas", predictor(2), predictor(2, replicas=2), False),
         (
             "of another image",
-            manifests.predictor_manifest("iris", version(2), ServingSpec(), "x"),
+            manifests.predictor_manifest("iris", version(2), ServingSpec(), "x", PRIORITY),
             predictor(2),
             False,
         ),
         (
             "of another model",
-            manifests.predictor_manifest("iris", Predictor(2, "sha256:3", "s3://x"), ServingSpec(), IMAGE),
+            manifests.predictor_manifest(
+                "iris", Predictor(2, "sha256:3", "s3://x"), ServingSpec(), IMAGE, PRIORITY
+            ),
             predictor(2),
             False,
         ),
@@ -99,6 +102,11 @@ def test_a_candidate_that_stands_already(what: str, standing: Any, wanted: Any, 
     assert (after == manifests.predictors_of(before)) == kept, what
     assert kept or after[1] == wanted
     assert traffic(after) == {"v1": 100, "v2": 0}
+
+
+def test_a_served_pod_has_the_priority_of_models() -> None:
+    for template in pods(stored(manifests.with_candidate(None, predictor(1), None))).values():
+        assert template["spec"]["priorityClassName"] == PRIORITY
 
 
 def test_what_killed_releases_left_makes_room() -> None:

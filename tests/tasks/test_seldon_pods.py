@@ -33,7 +33,8 @@ def pod(
     deleted: bool = False,
     phase: str = "Pending",
 ) -> dict[str, Any]:
-    spec = manifests.predictor_manifest("iris", predictor, ServingSpec(), image)["componentSpecs"][0]["spec"]
+    made = manifests.predictor_manifest("iris", predictor, ServingSpec(), image, "slipway-serving")
+    spec = made["componentSpecs"][0]["spec"]
     conditions = [
         {"type": "Ready", "status": str(ready)},
         scheduled or {"type": "PodScheduled", "status": "True"},

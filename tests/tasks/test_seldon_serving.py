@@ -106,7 +106,7 @@ def memory() -> Memory:
 def server(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> SeldonServing:
     monkeypatch.setattr("tasks.serving.seldon.OPERATOR_SECONDS", 0.0)
     monkeypatch.setattr("tasks.serving.seldon.LOOK", 0.01)
-    return Asked(memory, "model-server@sha256:aa", True, 0.05)  # type: ignore[arg-type]
+    return Asked(memory, "model-server@sha256:aa", "slipway-serving", True, 0.05)  # type: ignore[arg-type]
 
 
 def version(number: int) -> Predictor:
@@ -211,7 +211,7 @@ def test_a_live_version_without_its_predictor(server: SeldonServing, memory: Mem
 def test_refused_before_anything_is_written(server: SeldonServing, memory: Memory) -> None:
     with pytest.raises(SpecError, match="begins with a letter"):
         server.start_candidate("2024-iris", version(1), NEEDS)
-    without = Asked(memory, "", True, 0.05)  # type: ignore[arg-type]
+    without = Asked(memory, "", "slipway-serving", True, 0.05)  # type: ignore[arg-type]
     with pytest.raises(PlatformError, match="slipway bootstrap"):
         without.start_candidate("iris", version(1), NEEDS)
     assert memory.written == []

@@ -110,9 +110,16 @@ def test_compute_that_cannot_be_is_refused(changes: dict[str, Any], words: str) 
 def test_executors_run_where_their_driver_may_and_with_no_rights() -> None:
     gpu = {"key": "pool", "operator": "Equal", "value": "batch", "effect": "NoSchedule"}
     everybody = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
-    driver = {"spec": {"nodeSelector": {"disk": "fast"}, "tolerations": [gpu, everybody]}}
+    driver = {
+        "spec": {
+            "nodeSelector": {"disk": "fast"},
+            "tolerations": [gpu, everybody],
+            "priorityClassName": "low",
+        }
+    }
     spec = spark_cluster.executor_pod(driver)["spec"]
     assert (spec["nodeSelector"], spec["tolerations"]) == ({"disk": "fast"}, [gpu])
+    assert spec["priorityClassName"] == "low"
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

@@ -42,11 +42,14 @@ give(steps)
 """Python for the releaser's pod: one release, and when each of its steps began and ended."""
 MANIFEST = """
 from tasks import tracking
+from tasks.pods import priority_class
 from tasks.serving import Predictor, seldon_manifest as manifests
 from tasks.spec import load_spec
 spec, version = load_spec(PATH), tracking.get_version(MODEL, 1)
 predictor = Predictor(version.number, version.digest, version.uri)
-candidate = manifests.predictor_manifest(MODEL, predictor, spec.serving, settings().model_server_image)
+priority = priority_class(settings().platform_namespace, "serving")
+image = settings().model_server_image
+candidate = manifests.predictor_manifest(MODEL, predictor, spec.serving, image, priority)
 predictors = manifests.with_candidate(None, candidate, None)
 give(manifests.deployment_manifest(MODEL, settings().serving_namespace, predictors))
 """

@@ -1,0 +1,94 @@
+"""Images from a mirror, and the Secret that they are pulled with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.errors import PlatformError
+from tasks.kubernetes import SECRET, SERVICE_ACCOUNT, Kind
+from tasks.platform_lock import PlatformLock, Refused, load_lock, mirrored, parse_lock
+from tasks.registry import TYPE, give_pull_secret
+from tests.tasks.test_platform_lock import DIGEST, content
+
+GIVEN = {
+    "metadata": {"name": "pull", "namespace": "slipway"},
+    "type": TYPE,
+    "data": {".dockerconfigjson": "e30="},
+}
+
+
+class Memory:
+    """What `Cluster` does with objects of namespaces, in a dict."""
+
+    def __init__(self) -> None:
+        self.there: dict[tuple[str, str, str], Any] = {}
+
+    def get(self, kind: Kind, name: str, namespace: str) -> Any:
+        return self.there.get((kind.name, namespace, name))
+
+    def apply(self, manifest: Any) -> Any:
+        metadata = manifest["metadata"]
+        self.there[manifest["kind"], metadata["namespace"], metadata["name"]] = manifest
+        return manifest
+
+
+def lock(**registry: Any) -> PlatformLock:
+    return parse_lock(yaml.safe_dump(content(registry=registry)), Path("platform.yaml"))
+
+
+def test_a_mirror_stands_for_every_registry_and_keeps_the_paths() -> None:
+    found = mirrored(lock(mirror="registry.example.com:5000/cache"))
+    assert found.image("flow") == f"registry.example.com:5000/cache/slipway/flow@{DIGEST}"
+    assert found.images["postgres"].image == "registry.example.com:5000/cache/library/postgres"
+    assert mirrored(lock()) == lock()
+
+
+def test_what_was_built_here_is_not_looked_for_in_the_mirror(tmp_path: Path) -> None:
+    file, local = tmp_path / "platform.yaml", tmp_path / "images.local.yaml"
+    file.write_text(yaml.safe_dump(content(registry={"mirror": "mirror.example.com"})))
+    own = {"image": "registry.example.com/team/flow", "tag": "1", "digest": DIGEST}
+    local.write_text(yaml.safe_dump({"images": {"flow": own}}))
+    found = load_lock(file, local)
+    assert found.image("flow") == f"registry.example.com/team/flow@{DIGEST}"
+    assert found.images["postgres"].image == "mirror.example.com/library/postgres"
+
+
+@pytest.mark.parametrize("mirror", ["https://mirror", "mirror/", "Mirror", ""])
+def test_a_mirror_is_a_host_with_a_path(mirror: str) -> None:
+    with pytest.raises(Refused, match=r"registry.mirror: found .*pattern"):
+        lock(mirror=mirror)
+
+
+def test_the_pull_secret_is_copied_and_named_by_the_default_accounts() -> None:
+    cluster = Memory()
+    cluster.there["Secret", "slipway", "pull"] = GIVEN
+    spaces = ("slipway", "slipway-training", "slipway-serving")
+    assert give_pull_secret(cluster, lock(pull_secret="pull")) == spaces  # type: ignore[arg-type]
+    for space in spaces:
+        assert cluster.get(SECRET, "pull", space)["data"] == GIVEN["data"]
+        assert cluster.get(SERVICE_ACCOUNT, "default", space)["imagePullSecrets"] == [{"name": "pull"}]
+    assert give_pull_secret(cluster, lock(pull_secret="pull")) == ()  # type: ignore[arg-type]
+    assert give_pull_secret(cluster, lock()) == spaces  # type: ignore[arg-type]
+    assert "imagePullSecrets" not in cluster.get(SERVICE_ACCOUNT, "default", "slipway")
+    assert give_pull_secret(cluster, lock()) == ()  # type: ignore[arg-type]
+
+
+def test_accounts_of_others_are_left_alone() -> None:
+    cluster = Memory()
+    theirs = {"metadata": {}, "imagePullSecrets": [{"name": "theirs"}]}
+    cluster.there["ServiceAccount", "slipway", "default"] = theirs
+    assert give_pull_secret(cluster, lock()) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("there", "words"), [(None, "is not there"), ({"type": "Opaque"}, "is of type Opaque")]
+)
+def test_a_pull_secret_that_is_none_is_named(there: Any, words: str) -> None:
+    cluster = Memory()
+    cluster.there["Secret", "slipway", "pull"] = there
+    with pytest.raises(
+        PlatformError, match=rf"Secret pull in slipway: {words}.*create secret docker-registry"
+    ):
+        give_pull_secret(cluster, lock(pull_secret="pull"))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import runs
 from tasks.errors import PlatformError
+from tasks.following import lines
 from tasks.reach import reached
 from tasks.runs import Follower, Triggered
 
@@ -69,6 +70,6 @@ def follow(
     client: "SyncPrefectClient", name: str, run: "FlowRun", say: Callable[[str], None], timeout: float | None
 ) -> Triggered:
     say(f"{name}: {runs.page(client, run)}")
-    for line in Follower(client, run, name).lines(timeout):
+    for line in lines(name, Follower(client, run), timeout):
         say(line)
     return runs.outcome(client, name, client.read_flow_run(run.id))

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     mlflow_user: str = Field(default="", validation_alias="MLFLOW_TRACKING_USERNAME")
     mlflow_password: SecretStr = Field(default=SecretStr(""), validation_alias="MLFLOW_TRACKING_PASSWORD")
     """Of an MLflow server that asks for them; MLflow's own variables."""
+    trigger_url: str = ""
+    """On a hub: the service that starts flows for notebooks, which do not reach Prefect."""
+    hub_token: SecretStr = Field(default=SecretStr(""), validation_alias="JUPYTERHUB_API_TOKEN")
+    """What the hub gave this notebook to show who it is."""
     serving_rest_url: str = ""
     """Base URL of the embedded model server's REST endpoint, e.g. `http://127.0.0.1:9000`."""
     serving_grpc: str = ""

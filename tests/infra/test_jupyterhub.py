@@ -117,7 +117,7 @@ def test_the_volume_is_mounted_at_the_home_of_the_account(hub: dict[str, Any]) -
     account = hub["account"](name)
     assert next(one.value for one in container.env if one.name == "NB_USER") == account
     assert [one.mount_path for one in container.volume_mounts] == [f"/home/{account}"]
-    assert container.security_context.run_as_user == 0
+    assert container.security_context["runAsUser"] == 0
 
 
 def test_what_a_spark_notebook_left_goes_with_its_server(hub: dict[str, Any]) -> None:

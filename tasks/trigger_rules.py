@@ -16,7 +16,7 @@ from tasks.spec import ModelSpec
 
 PARAMETERS = {"retrain": ("engine", "force", "sources"), "score": ("destination", "engine", "sources")}
 """By flow, the parameters that may be given. No other flow may be started."""
-READABLE = ("datasets", "scratch")
+READABLE = ("datasets", "scores", "scratch")
 """Folders of the store that a notebook reads itself: nothing else becomes a source."""
 WRITABLE = ("scratch",)
 """Folders of the store that a notebook writes itself: scores go nowhere else."""

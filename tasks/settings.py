@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     """Region of the object store."""
     java_home: str = Field(default="", validation_alias="JAVA_HOME")
     """Where Java lies, if not on PATH; Spark looks there first."""
+    spark_namespace: str = ""
+    """Namespace of Spark's executors on a cluster, if it is another than the driver's, as a notebook's is."""
     spark_image: str = ""
     """The image of Spark's executors on a cluster: that of the flow's own pod."""
     spark_executors: int = Field(default=2, ge=1)

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tasks.errors import SlipwayError, SpecError
+from tasks.identities import READS, WRITES
 from tasks.spec import ModelSpec
 
 PARAMETERS = {"retrain": ("engine", "force", "sources"), "score": ("destination", "engine", "sources")}
 """By flow, the parameters that may be given. No other flow may be started."""
-READABLE = ("datasets", "scores", "scratch")
+READABLE = READS["notebook"]
 """Folders of the store that a notebook reads itself: nothing else becomes a source."""
-WRITABLE = ("scratch",)
+WRITABLE = WRITES["notebook"]
 """Folders of the store that a notebook writes itself: scores go nowhere else."""
 PART = re.compile(r"[A-Za-z0-9_=][A-Za-z0-9._=+-]*")
 """Of a URI's path."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from tasks.errors import PlatformError
 from tasks.platform_lock import Image, PlatformLock
-from tasks.pods import priority_class
 from tasks.pods import Part, priority_class
 from tasks.serving.seldon_routes import NAME, Routes
 
@@ -47,7 +46,6 @@ def known_of(lock: PlatformLock, routes: Routes = "none") -> dict[str, Any]:
     return found | {
         "routes:istio": "true" if routes == "istio" else "false",
         "gateway:models": f"{lock.namespaces.serving}/{NAME}",
-        "priority:platform": priority_class(lock.namespaces.platform, "platform"),
         "pull-secrets": [lock.registry.pull_secret] if lock.registry.pull_secret else [],
         "store:endpoint": lock.store.endpoint,
         "store:bucket": lock.store.bucket,

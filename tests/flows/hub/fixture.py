@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from infra.local import ports
 from tasks.settings import ROOT, Settings, child_environment
@@ -87,34 +88,54 @@ def process(command: list[str], environment: dict[str, str], folder: Path, log: 
             started.wait()
 
 
+def login(file: str, **changed: Any) -> dict[str, Any]:
+    """What the chart tells the hub of a file of infra/jupyterhub; `changed`: settings by authenticator."""
+    found = yaml.safe_load((ROOT / "infra" / "jupyterhub" / file).read_text())["hub"]["config"]
+    return {section: {**settings, **changed.get(section, {})} for section, settings in found.items()}
+
+
+def free_ports(count: int) -> list[int]:
+    taken: list[int] = []
+    for _ in range(count):
+        taken.append(ports.choose((), taken))
+    return taken
+
+
 @contextmanager
 def running(platform: Settings, folder: Path, groups: dict[str, Any]) -> Iterator[Hub]:
-    taken: list[int] = []
-    for _ in range(3):
-        taken.append(ports.choose((), taken))
-    public, hub, trigger = (f"http://127.0.0.1:{port}" for port in taken)
+    """The hub of password.yaml, and the trigger."""
+    (port,) = free_ports(1)
+    password = login("password.yaml", DummyAuthenticator={"password": PASSWORD})
+    with running_hub(folder, groups, password, f"http://127.0.0.1:{port}", {}) as found:
+        serve = f"from tasks.trigger_service import main; main('127.0.0.1', {port})"
+        environment = {
+            "JUPYTERHUB_API_URL": f"{found.url}/hub/api",
+            "JUPYTERHUB_API_TOKEN": found.trigger_token,
+            "SLIPWAY_HOME": str(platform.home),
+        }
+        with process([sys.executable, "-c", serve], environment, ROOT, folder / "trigger.log"):
+            wait(lambda: answers(f"{found.trigger}/health"), "the trigger")
+            yield found
+
+
+@contextmanager
+def running_hub(
+    folder: Path, groups: dict[str, Any], how: dict[str, Any], trigger: str, environment: dict[str, str]
+) -> Iterator[Hub]:
+    public, hub = (f"http://127.0.0.1:{port}" for port in free_ports(2))
     homes = folder / "homes"
     homes.mkdir()
     found = Hub(hub, trigger, "t" * 40, "s" * 40, homes)
     given = {
         "values": str(ROOT / "infra/jupyterhub/values.yaml"), "hub_file": str(ROOT / "infra/jupyterhub/hub.py"),
-        "groups": groups, "password": PASSWORD, "public": public, "hub": hub, "homes": str(homes),
+        "groups": groups, "login": how, "public": public, "hub": hub, "homes": str(homes),
         "cookie_secret": str(folder / "cookie"), "trigger_token": found.trigger_token,
         "test_token": found.test_token, "server": [sys.executable, str(HERE / "single_user.py")],
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyterhub", "--config", str(HERE / "jupyterhub_config.py")]
-    serve = f"from tasks.trigger_service import main; main('127.0.0.1', {taken[2]})"
-    of_trigger = {
-        "JUPYTERHUB_API_URL": f"{hub}/hub/api",
-        "JUPYTERHUB_API_TOKEN": found.trigger_token,
-        "SLIPWAY_HOME": str(platform.home),
-    }
-    with (
-        process(command, {"HUB_TEST": json.dumps(given)}, folder, folder / "hub.log"),
-        process([sys.executable, "-c", serve], of_trigger, ROOT, folder / "trigger.log"),
-    ):
+    told = {**environment, "HUB_TEST": json.dumps(given)}
+    with process(command, told, folder, folder / "hub.log"):
         wait(lambda: answers(f"{hub}/hub/health"), "the hub")
-        wait(lambda: answers(f"{trigger}/health"), "the trigger")
         yield found
 
 

@@ -1,5 +1,6 @@
-"""A real JupyterHub of one process for the tests: dummy login, servers as local processes, the file that the chart
-runs (infra/jupyterhub/hub.py), and the scopes of values.yaml. Nothing routes: what asks, asks the hub itself."""
+"""A real JupyterHub of one process for the tests: the login of password.yaml or google.yaml, the file that the
+chart runs (infra/jupyterhub/hub.py), the scopes of values.yaml. Servers are local processes. Nothing routes: what
+asks, asks the hub itself."""
 
 import json
 import os
@@ -47,9 +48,8 @@ class StandIn:
 sys.modules["z2jh"] = StandIn  # type: ignore[assignment]
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
-c.JupyterHub.authenticator_class = "dummy"
-c.DummyAuthenticator.password = given["password"]
-c.DummyAuthenticator.allow_all = True
+for section, settings in given["login"].items():
+    c[section].update(settings)
 c.Authenticator.manage_groups = values["hub"]["config"]["Authenticator"]["manage_groups"]
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.bind_url = given["public"]

@@ -52,7 +52,7 @@ bench-cluster: install ## The same on the cluster of KUBECONFIG, or of `make clu
 
 .venv/.slipway-lock: uv.lock pyproject.toml images/model-server/pyproject.toml | uv
 	echo "Installing the environment of the flows (.venv)"
-	uv sync --quiet --locked --extra spark --compile-bytecode
+	uv sync --quiet --locked --extra spark --extra hub --compile-bytecode
 	.venv/bin/python -c "from infra.local.prefect_database import ensure_template; ensure_template()"
 	touch $@
 

@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.steps import step
 from tasks import charts as sources
-from tasks import components, lease, platform, platform_lock, pulling, registry, seldon_core
+from tasks import components, hub_secrets, lease, platform, platform_lock, pulling, registry, seldon_core
 from tasks import preflight as checks
 from tasks import secrets as keys
 from tasks.components import Row
@@ -23,6 +23,7 @@ try_images = step(pulling.try_images, "images")
 make_namespaces = step(platform.make_namespaces, "namespaces")
 give_pull_secret = step(registry.give_pull_secret, "pull secret")
 make_secrets = step(keys.make_secrets, "secrets")
+make_hub_secrets = step(hub_secrets.make_hub_secrets, "hub secrets")
 survey = step(components.survey, "survey")
 bring = step(components.bring, "component", task_run_name="{component.name}")
 settle = step(components.settle, "settings")
@@ -50,13 +51,16 @@ def bootstrap(
     """
     lock = as_found(load_lock(file))
     cluster = preflight(lock)
-    rendered = render(cluster, lock, find_charts(lock, charts))
+    found = find_charts(lock, charts)
+    rendered = render(cluster, lock, found)
     if check_fit(cluster, lock, rendered):
         try_images(cluster, lock)
     make_namespaces(cluster, lock.namespaces)
     with lease.held(cluster, "bootstrap"):
         give_pull_secret(cluster, lock)
         make_secrets(cluster, lock)
+        if make_hub_secrets(cluster, lock):
+            rendered = render(cluster, lock, found)
         site = survey(cluster, lock, rendered, verify_all)
         with platform.PrefectApi(cluster, lock) as prefect:
             rows = tuple(bring(site, component, prefect) for component in lock.components)

@@ -2,7 +2,19 @@
 
 from tasks import artifacts, smoke, tracking
 from tasks.golden import read_golden
-from tasks.serving import serving
+from tasks.serving import Endpoint, serving
+from tasks.settings import settings
+
+
+def endpoint(model: str) -> Endpoint:
+    """Where `model` answers, whichever version is live. Asks nobody: a notebook has no rights in the cluster."""
+    found = settings()
+    if found.platform == "embedded":
+        return Endpoint(model, found.serving_rest_url, found.serving_grpc)
+    from tasks.serving.seldon import in_cluster
+    from tasks.serving.seldon_manifest import live_name
+
+    return in_cluster(model, live_name(model), found.serving_namespace)
 
 
 def curl_line(model: str) -> str:

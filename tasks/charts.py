@@ -135,16 +135,28 @@ def prepared(component: str, chart: Path, without: tuple[str, ...]) -> Path:
 
 
 def values(
-    component: Component, lock: PlatformLock, known: Mapping[str, str], routes: Routes = "none"
+    component: Component, lock: PlatformLock, known: Mapping[str, Any], routes: Routes = "none"
 ) -> dict[str, Any]:
     """What a component's chart is told. `known`: what the markers in its file of values stand for."""
     if component.published is None:
         return lock.values(routes)
-    if component.values is None:
-        return {}
-    file = ROOT / component.values
-    found: dict[str, Any] = filled(yaml.safe_load(file.read_text()) or {}, known, component.values)
+    found: dict[str, Any] = {}
+    for name in component.values:
+        file = ROOT / name
+        beside = {f"file:{one.name}": one.read_text() for one in file.parent.glob("*.py")}
+        told = filled(yaml.safe_load(file.read_text()) or {}, {**known, **beside}, name)
+        found = merged(found, told)
     return found
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Pure: `second` over `first`, key by key, as Helm does it with two files of values."""
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return second
+    return {
+        **first,
+        **{key: merged(first[key], value) if key in first else value for key, value in second.items()},
+    }
 
 
 def sha256(file: Path) -> str:

@@ -7,15 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks import automations, charts, deployments, drift, helm, pods, pools, seldon_core, verification
+from tasks import (
+    automations,
+    charts,
+    deployments,
+    drift,
+    helm,
+    hub_secrets,
+    needed_secrets,
+    pods,
+    pools,
+    seldon_core,
+    verification,
+)
 from tasks.kubernetes import Cluster, client
 from tasks.markers import known_of
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
-from tasks.platform_lock import Component, PlatformLock
+from tasks.platform_lock import LOCK, Component, PlatformLock
 from tasks.serving.seldon_routes import Routes, ensure_gateway, find_routes
 from tasks.settings import child_environment, variable
 
-Did = Literal["installed", "upgraded", "unchanged", "yours"]
+Did = Literal["installed", "upgraded", "unchanged", "yours", "left out"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Site:
 def render(cluster: Cluster, lock: PlatformLock, found: charts.Charts) -> Rendered:
     """Every chart that was found, with what it is told."""
     routes = find_routes(cluster)
-    known = known_of(lock, routes)
+    known = known_of(lock, routes) | hub_secrets.known(cluster, lock)
     wanted = [
         helm.Wanted(one.name, found[one.name], lock.namespace(one), charts.values(one, lock, known, routes))
         for one in lock.components
@@ -82,6 +94,9 @@ def survey(cluster: Cluster, lock: PlatformLock, rendered: Rendered, verify_all:
 
 def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
     """Install, upgrade or leave the component; verify it if it changed or never was; write down what it is."""
+    if not component.enabled:
+        how = f"{component.left_out}, then set `enabled: true` in {LOCK.name}"
+        return Row(component.name, component.version, "", "left out", f"not enabled; to have it: {how}")
     made_from, did = _brought(site, component, prefect)
     last, verified_by = site.last(component), ""
     if component.verify:
@@ -129,6 +144,7 @@ def _chart(site: Site, component: Component) -> tuple[str, Did]:
     for what in by_hand:
         say(component, f"changed by hand: {what}")
     action = helm.action(release, chart, bool(by_hand))
+    needed_secrets.check(site.cluster, chart)
     beside = HELPERS.get(component.name)
     prepared = beside.prepare(site.cluster, site.lock, chart) if beside else ()
     for what in prepared:

@@ -27,11 +27,21 @@ def keep(flow: str, result: Any) -> None:
     """Leave `result` with the running flow run. What it did stays done if that fails: then it is a warning."""
     from prefect.artifacts import Artifact
 
-    document = _adapter(flow).dump_python(result, mode="json")
+    data = document(flow, result)
     try:
-        Artifact(type=KIND, description=f"Result of {flow}", data=document).create()
+        Artifact(type=KIND, description=f"Result of {flow}", data=data).create()
     except Exception as error:  # noqa: BLE001 - the flow has done its work; nobody may take it for a failure
         logging.getLogger("prefect").warning("the result of %s could not be kept: %s", flow, error)
+
+
+def document(flow: str, result: Any) -> Any:
+    """The result of `flow` as JSON; None stays None."""
+    return None if result is None else _adapter(flow).dump_python(result, mode="json")
+
+
+def restored(flow: str, found: Any) -> Any:
+    """What `document` was made from."""
+    return None if found is None else _adapter(flow).validate_python(found)
 
 
 def kept(client: "SyncPrefectClient", flow: str, run: UUID) -> Any:
@@ -51,7 +61,7 @@ def kept(client: "SyncPrefectClient", flow: str, run: UUID) -> Any:
     if not found:
         return None
     data = found[0].data
-    return _adapter(flow).validate_python(json.loads(data) if isinstance(data, str) else data)
+    return restored(flow, json.loads(data) if isinstance(data, str) else data)
 
 
 def _adapter(flow: str) -> Any:

@@ -9,7 +9,7 @@ from tasks.pods import Part, priority_class
 from tasks.serving.seldon_routes import NAME, Routes
 
 
-def filled(value: Any, known: Mapping[str, str], file: str) -> Any:
+def filled(value: Any, known: Mapping[str, Any], file: str) -> Any:
     """Pure: `value` with every string that is a marker (`@image:flow`) replaced by what is known of it."""
     if isinstance(value, dict):
         return {key: filled(each, known, file) for key, each in value.items()}
@@ -34,16 +34,19 @@ def markers(images: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[st
     }
 
 
-def known_of(lock: PlatformLock, routes: Routes = "none") -> dict[str, str]:
+def known_of(lock: PlatformLock, routes: Routes = "none") -> dict[str, Any]:
     """Pure: what every marker stands for."""
     images = {name: image for name, image in lock.images.items() if image.digest}
-    found = markers({name: image.reference for name, image in images.items()}, lock.namespaces.model_dump())
+    found: dict[str, Any] = markers(
+        {name: image.reference for name, image in images.items()}, lock.namespaces.model_dump()
+    )
     for name, image in images.items():
         found |= {f"image.{part}:{name}": value for part, value in parts(image).items()}
     found |= {f"address:{one.name}": one.address for one in lock.components if one.address}
     return found | {
         "routes:istio": "true" if routes == "istio" else "false",
         "gateway:models": f"{lock.namespaces.serving}/{NAME}",
+        "pull-secrets": [lock.registry.pull_secret] if lock.registry.pull_secret else [],
         "store:endpoint": lock.store.endpoint,
         "store:bucket": lock.store.bucket,
         "store:region": lock.store.region,

@@ -4,7 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks import automations, deployments, drift, fields, helm, platform, pools, registry, secrets
+from tasks import (
+    automations,
+    deployments,
+    drift,
+    fields,
+    helm,
+    hub_secrets,
+    platform,
+    pools,
+    registry,
+    secrets,
+)
 from tasks.components import HELPERS, Site
 from tasks.errors import PlatformError
 from tasks.kubernetes import Cluster, Manifest
@@ -47,6 +58,7 @@ def around(cluster: Cluster, lock: PlatformLock) -> tuple[Change, ...]:
         "namespaces": lambda noting: platform.make_namespaces(noting, lock.namespaces),
         "pull secret": lambda noting: registry.give_pull_secret(noting, lock),
         "secrets": lambda noting: secrets.make_secrets(noting, lock),
+        "hub secrets": lambda noting: hub_secrets.make_hub_secrets(noting, lock),
     }
     return tuple(Change(name, "make", noted(cluster, step)) for name, step in steps.items())
 

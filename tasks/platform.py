@@ -19,8 +19,8 @@ from tasks.secrets import MADE_BY, auth_string
 
 RECORD = "slipway-platform"
 PSS = "pod-security.kubernetes.io"
-LEVELS = {"platform": "restricted", "training": "restricted", "serving": "restricted"}
-"""Pod Security Standard that each namespace enforces."""
+LEVELS = {"notebooks": "baseline"}
+"""Pod Security Standard that a namespace enforces: `restricted`, but users' servers start as root."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def platform_settings(lock: PlatformLock, routes: str = "none") -> dict[str, Any
 
 
 def make_namespaces(cluster: Cluster, names: Namespaces) -> tuple[str, ...]:
-    """Create the three namespaces, or bring their labels to what they must be; the names of those written.
+    """Create the namespaces, or bring their labels to what they must be; the names of those written.
 
     Raises PlatformError if one of them is being deleted: nothing can be made in it any more.
     """
     written = []
     for part, name in names.model_dump().items():
-        manifest = namespace_manifest(name, LEVELS[part])
+        manifest = namespace_manifest(name, LEVELS.get(part, "restricted"))
         metadata = (cluster.get(NAMESPACE, name) or {}).get("metadata", {})
         if "deletionTimestamp" in metadata:
             raise PlatformError(

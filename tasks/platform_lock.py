@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from tasks import identities
 from tasks.errors import PlatformError
@@ -26,9 +34,12 @@ Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")
 Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$")]
 Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
-Role = Literal["platform", "training", "serving"]
+Files = Annotated[
+    tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
+]
+Role = Literal["platform", "training", "serving", "notebooks", "executors"]
 """A namespace, by the name that `namespaces` gives it."""
-Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "seldon-core"]
+Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "jupyterhub", "seldon-core"]
 
 
 class Refused(PlatformError):
@@ -45,11 +56,14 @@ class Namespaces(Part):
     platform: Name
     training: Name
     serving: Name
+    notebooks: Name = Field(default_factory=lambda given: f"{given.get('platform', '')}-notebooks")
+    executors: Name = Field(default_factory=lambda given: f"{given.get('platform', '')}-executors")
 
     @model_validator(mode="after")
     def _apart(self) -> "Namespaces":
-        if len({self.platform, self.training, self.serving}) < 3:
-            raise ValueError("the three namespaces must differ: their rights do")
+        names = list(self.model_dump().values())
+        if len(set(names)) < len(names):
+            raise ValueError("the namespaces must differ: their rights do")
         return self
 
 
@@ -134,8 +148,8 @@ class Component(Part):
     chart: File | None = None
     """A folder of this repository."""
     published: Published | None = None
-    values: File | None = None
-    """What a published chart is told: a file of this repository, with markers as in work pools' templates."""
+    values: Files = ()
+    """What a published chart is told: files of this repository, later ones over earlier ones, with markers."""
     namespace: Role = "platform"
     version: str = ""
     licence: str = ""
@@ -145,6 +159,10 @@ class Component(Part):
     pools: tuple[str, ...] = ()
     timeout: int = Field(default=600, gt=0)
     """Seconds that its pods may take until they are ready: a node may have to fetch images."""
+    enabled: bool = True
+    """Whether the platform has it at all."""
+    left_out: str = ""
+    """What a person who wants it does first, if it is not `enabled`."""
     installed: bool = True
     """Whether bootstrap installs it, or only looks whether it is there and works."""
 
@@ -165,6 +183,7 @@ class PlatformLock(Part):
         for index, component in enumerate(self.components):
             if component.name in names[:index]:
                 raise ValueError(f"components.{index}.name: {component.name!r} is the name of two components")
+            self._needs(index, component)
             if component.published and (component.chart or not component.version):
                 raise ValueError(
                     f"components.{index}.published: asks for a version, and for no other chart beside it"
@@ -178,13 +197,20 @@ class PlatformLock(Part):
                 )
         return self
 
+    def _needs(self, index: int, component: Component) -> None:
+        if component.name == "jupyterhub" and component.enabled and not self.enabled("notebooks"):
+            raise ValueError(f"components.{index}.enabled: asks for notebooks, which are not enabled")
+
+    def enabled(self, name: str) -> bool:
+        return any(one.name == name and one.enabled for one in self.components)
+
     def component(self, name: str) -> Component:
         return next(one for one in self.components if one.name == name)
 
     def external(self, component: Component) -> bool:
-        """Whether the user brought it: then it is verified, not installed."""
+        """Whether it is not bootstrap's to install: not enabled, or the user's own, which is verified."""
         brought = {"postgres": self.postgres.external, "object-store": self.store.external}
-        return not component.installed or brought.get(component.name, False)
+        return not (component.installed and component.enabled) or brought.get(component.name, False)
 
     def has(self, name: str) -> bool:
         return any(one.name == name for one in self.components)

@@ -55,8 +55,11 @@ def remove_releases(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
 def remove_namespaces(cluster: Cluster, lock: PlatformLock, delete_data: bool) -> tuple[str, ...]:
     """Delete the namespaces of ours that hold no data, or all of them; the names of those that were there."""
     names = lock.namespaces
-    left = pulling.left(cluster, names.platform)
-    doomed = [*left, names.serving, names.training, *([names.platform] if delete_data else [])]
+    used = cluster.list(VOLUME_CLAIM, namespace=names.notebooks)
+    doomed = [names.serving, names.training, names.executors, *([] if used else [names.notebooks])]
+    if delete_data:
+        doomed = list(names.model_dump().values())
+    doomed = [*pulling.left(cluster, names.platform), *doomed]
     gone = [name for name in doomed if is_ours(cluster, name) and cluster.delete(NAMESPACE, name)]
     if not delete_data:
         cluster.delete(CONFIG_MAP, RECORD)

@@ -1,29 +1,19 @@
 """Runs of Prefect deployments: started, followed, and judged by the state they end in."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks import handover
-from tasks.errors import PlatformError, SlipwayError, SpecError
+from tasks.errors import SlipwayError, SpecError
+from tasks.following import Look, Phase
 from tasks.settings import settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun, Log
+    from prefect.client.schemas.objects import FlowRun, Log, State
     from prefect.client.schemas.responses import DeploymentResponse
 
-POLL = 0.5
-"""Seconds between two looks at the run."""
-WAITING = 30.0
-"""Seconds after which a run that no worker took is worth a word."""
-LAST_LOGS = 3.0
-"""Seconds that the end of the log may come after the end of the run."""
-OUTAGE = 60.0
-"""Seconds for which the server may not answer while a run is followed."""
-UNTAKEN = "no worker has taken this run yet; `slipway status` says whether one works"
-PENDING = "its process or pod has not begun yet: it may wait for a node with room, or for its image"
 WARNING = 30
 FINISHED = "Finished in state"
 NOISE = (
@@ -58,13 +48,24 @@ class Triggered:
         return f"{self.run}: {self.state}. {self.message}\n{self.url}".strip()
 
 
-def start(client: "SyncPrefectClient", name: str, parameters: dict[str, Any]) -> "FlowRun":
-    """Ask Prefect for a run of the deployment `name`; SpecError if it does not exist or takes other parameters."""
+def start(
+    client: "SyncPrefectClient",
+    name: str,
+    parameters: Mapping[str, Any],
+    tags: Iterable[str] = (),
+    labels: Mapping[str, str | bool] | None = None,
+) -> "FlowRun":
+    """Ask Prefect for a run of the deployment `name`; SpecError if it does not exist or takes other parameters.
+
+    `tags` and `labels` are kept with the run, beside those of the deployment.
+    """
     from prefect.exceptions import PrefectHTTPStatusError
 
     found = deployment(client, name)
     try:
-        return client.create_flow_run_from_deployment(found.id, parameters=parameters)
+        return client.create_flow_run_from_deployment(
+            found.id, parameters=dict(parameters), tags=list(tags), labels=dict(labels or {})
+        )
     except PrefectHTTPStatusError as error:
         raise SpecError(
             f"deployment {name!r}",
@@ -114,69 +115,24 @@ def ongoing(client: "SyncPrefectClient", name: str, parameters: dict[str, Any]) 
 
 @dataclass
 class Follower:
-    """Follows one run: `lines` yields each change of state, each finished step, warnings and the flow's words."""
+    """Looks at one run by asking Prefect; `seen` records of its log are known already."""
 
     client: "SyncPrefectClient"
     run: "FlowRun"
-    name: str
     seen: int = 0
     steps: dict[Any, str] = field(default_factory=dict)
+    told: bool = False
+    server: str = "Prefect server"
 
-    def lines(self, timeout: float | None) -> Iterator[str]:
-        """Until the run has ended; PlatformError after `timeout` seconds (None: never), and the run goes on."""
-        import httpx
-
-        began, warned = time.monotonic(), False
-        heard, state = began, None
-        while True:
-            try:
-                now, news = self.client.read_flow_run(self.run.id).state, self.news()
-                heard = time.monotonic()
-            except httpx.TransportError as error:  # the server, or the way to it, starts anew
-                if time.monotonic() - heard > OUTAGE:
-                    raise PlatformError(
-                        "Prefect server",
-                        f"has not answered for {OUTAGE:g} s ({error or type(error).__name__})",
-                        f"The run of {self.name} goes on without being followed.",
-                    ) from error
-                time.sleep(POLL)
-                continue
-            waited = time.monotonic() - began
-            if now is not None and now.name != state:
-                state = now.name
-                yield f"{waited:6.1f} s  {state}"
-            yield from news
-            if now is not None and now.is_final():
-                yield from self.last_news()
-                return
-            if (
-                now is not None
-                and waited > WAITING
-                and not warned
-                and (now.is_scheduled() or now.is_pending())
-            ):
-                warned = True
-                yield f"          {PENDING if now.is_pending() else UNTAKEN}"
-            if timeout is not None and waited > timeout:
-                raise PlatformError(
-                    self.name,
-                    f"is still {state} after {timeout:g} s",
-                    "It goes on; see it in the Prefect UI.",
-                )
-            time.sleep(POLL)
-
-    def news(self) -> list[str]:
-        return [f"          {line}" for line in map(self.line, self.read_logs()) if line]
-
-    def last_news(self) -> Iterator[str]:
-        """What the run's process still sends after it reported its last state."""
-        until = time.monotonic() + LAST_LOGS
-        while time.monotonic() < until:
-            logs = self.read_logs()
-            yield from (f"          {line}" for line in map(self.line, logs) if line)
-            if any(log.task_run_id is None and log.message.startswith(FINISHED) for log in logs):
-                return
-            time.sleep(POLL)
+    def look(self) -> Look:
+        """Its state, and what is new in its log: finished steps, warnings, and the flow's own words."""
+        state = self.client.read_flow_run(self.run.id).state
+        logs = self.read_logs()
+        self.told = self.told or any(
+            log.task_run_id is None and log.message.startswith(FINISHED) for log in logs
+        )
+        news = tuple(line for line in map(self.line, logs) if line)
+        return Look("" if state is None else str(state.name), phase(state), news, self.told)
 
     def read_logs(self) -> "list[Log]":
         from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
@@ -204,6 +160,14 @@ class Follower:
         if first.startswith(FINISHED):
             return f"{step}: {first.removeprefix(FINISHED).strip(' ()')}"
         return f"{step}: {first}" if log.level >= WARNING else None
+
+
+def phase(state: "State[Any] | None") -> Phase:
+    if state is None or state.is_scheduled():
+        return "scheduled"
+    if state.is_pending():
+        return "pending"
+    return "ended" if state.is_final() else "running"
 
 
 def outcome(client: "SyncPrefectClient", name: str, run: "FlowRun") -> Triggered:

@@ -121,11 +121,12 @@ def _postgres(lock: PlatformLock, there: Found, make: Callable[[], str]) -> dict
     data = {key: _kept(there, place, key, make) for key in (f"{user}-password" for user in USERS)}
     at = f"{lock.postgres.host}:{lock.postgres.port}"
     data["mlflow-uri"] = f"postgresql://mlflow:{data['mlflow-password']}@{at}/mlflow"
+    data["hub-uri"] = f"postgresql+psycopg2://hub:{data['hub-password']}@{at}/hub"
     data["prefect-uri"] = f"postgresql+asyncpg://prefect:{data['prefect-password']}@{at}/prefect"
     return {place: data}
 
 
-USERS = ("postgres", "mlflow", "prefect")
+USERS = ("postgres", "mlflow", "prefect", "hub")
 LOGINS = ("admin", "training", "release", "notebook")
 """Who logs in to MLflow; what each may do there stands in images/mlflow/slipway_mlflow/policy.py."""
 

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     mlflow_user: str = Field(default="", validation_alias="MLFLOW_TRACKING_USERNAME")
     mlflow_password: SecretStr = Field(default=SecretStr(""), validation_alias="MLFLOW_TRACKING_PASSWORD")
     """Of an MLflow server that asks for them; MLflow's own variables."""
+    trigger_url: str = ""
+    """On a hub: the service that starts flows for notebooks, which do not reach Prefect."""
+    hub_token: SecretStr = Field(default=SecretStr(""), validation_alias="JUPYTERHUB_API_TOKEN")
+    """What the hub gave this notebook to show who it is."""
     serving_rest_url: str = ""
     """Base URL of the embedded model server's REST endpoint, e.g. `http://127.0.0.1:9000`."""
     serving_grpc: str = ""
@@ -77,6 +81,8 @@ class Settings(BaseSettings):
     """Region of the object store."""
     java_home: str = Field(default="", validation_alias="JAVA_HOME")
     """Where Java lies, if not on PATH; Spark looks there first."""
+    spark_namespace: str = ""
+    """Namespace of Spark's executors on a cluster, if it is another than the driver's, as a notebook's is."""
     spark_image: str = ""
     """The image of Spark's executors on a cluster: that of the flow's own pod."""
     spark_executors: int = Field(default=2, ge=1)

@@ -200,6 +200,9 @@ def options(found: Settings, scratch: str) -> dict[str, str]:
 def _write_template(found: Settings, scratch: str) -> None:
     from tasks import kubernetes
 
+    if spark_cluster.executors_namespace(found) != found.pod_namespace:
+        Path(scratch, "executor.json").write_text(json.dumps(spark_cluster.executor_pod({})))
+        return
     driver = kubernetes.client(found.pod_namespace).get(kubernetes.POD, found.pod_name)
     if driver is None:
         raise PlatformError(
@@ -217,15 +220,14 @@ def _await_executors(context: Any, found: Settings) -> None:
 
     labels = {"spark-app-selector": context.applicationId, "spark-role": "executor"}
     deadline, seen = time.monotonic() + found.spark_timeout, ""
+    space = spark_cluster.executors_namespace(found)
     while True:
         try:
             if context._jsc.sc().getExecutorMemoryStatus().size() > 1:  # the driver is one
                 return
         except (Py4JError, OSError) as error:
             raise _no_executor(found, seen or "they failed one after another") from error
-        seen = (
-            spark_cluster.trouble(kubernetes.client(found.pod_namespace).list(kubernetes.POD, labels)) or seen
-        )
+        seen = spark_cluster.trouble(kubernetes.client(space).list(kubernetes.POD, labels)) or seen
         if time.monotonic() > deadline:
             raise _no_executor(found, seen or f"none was there after {found.spark_timeout:.0f} s")
         time.sleep(LOOK)

@@ -18,6 +18,8 @@ ACCOUNT = "spark-executor"
 SECRET = "slipway-s3"  # noqa: S105 (its name)
 """Secret of the training namespace with the store's keys."""
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+DRIVER = "slipway.io/driver"
+"""Label of executors in another namespace than their driver: the name of its pod."""
 SMALLEST = 1024
 """MiB of the smallest executor: a JVM needs 450 of heap, and a model's libraries in Python some 300."""
 POSTFIX = {
@@ -34,8 +36,7 @@ def options(found: Settings, template: str) -> dict[str, str]:
     heap, rest = memory(found.spark_executor_memory)
     cores = max(1, int(cpu(found.spark_executor_cpu)))
     kubernetes = {
-        "namespace": found.pod_namespace,
-        "driver.pod.name": found.pod_name,  # executors are owned by it, and go with it
+        **_whose(found),
         "container.image": found.spark_image,
         "container.image.pullPolicy": "IfNotPresent",
         "authenticate.executor.serviceAccountName": ACCOUNT,
@@ -61,6 +62,18 @@ def options(found: Settings, template: str) -> dict[str, str]:
     }
 
 
+def executors_namespace(found: Settings) -> str:
+    return found.spark_namespace or found.pod_namespace
+
+
+def _whose(found: Settings) -> dict[str, str]:
+    """Where executors are, and how they are known to be this driver's."""
+    namespace = executors_namespace(found)
+    if namespace == found.pod_namespace:
+        return {"namespace": namespace, "driver.pod.name": found.pod_name}  # it owns them: they go with it
+    return {"namespace": namespace, f"executor.label.{DRIVER}": found.pod_name}
+
+
 def s3a(found: Settings) -> dict[str, str]:
     """Options with which Spark reads and writes the store: the keys come from the environment, and stay there."""
     chosen = {
@@ -84,9 +97,10 @@ def s3a(found: Settings) -> dict[str, str]:
 def executor_pod(driver: Manifest) -> Manifest:
     """What Spark makes an executor's pod of: on nodes that `driver`, the flow's own pod, may run on; no rights.
 
-    It gives way to what its driver gives way to.
+    It gives way to what its driver gives way to. A notebook may not look at its own pod: `driver` is empty then,
+    and executors run on any node.
     """
-    spec = driver["spec"]
+    spec = driver.get("spec", {})
     priority = {key: spec[key] for key in ("priorityClassName",) if key in spec}
     return {
         "apiVersion": "v1",

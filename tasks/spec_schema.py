@@ -153,6 +153,12 @@ class ServingSpec(Strict):
     memory: Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(Mi|Gi|M|G)$")] = "512Mi"
 
 
+class NotebooksSpec(Strict):
+    """Who may start the model's flows from a notebook: members of these groups of the hub. None: nobody."""
+
+    groups: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+
+
 class ModelSpec(Strict):
     """One model, from its data to its endpoint. Load it with `load_spec`."""
 
@@ -176,6 +182,7 @@ class ModelSpec(Strict):
     gate: GateSpec
     candidates: Annotated[dict[Name, CandidateSpec], Field(min_length=1)]
     serving: ServingSpec = ServingSpec()
+    notebooks: NotebooksSpec = NotebooksSpec()
 
     _path: Path = PrivateAttr(default=Path())
     _lines: dict[Location, int] = PrivateAttr(default_factory=dict)
@@ -190,8 +197,8 @@ class ModelSpec(Strict):
 
     @property
     def digest(self) -> str:
-        """sha256 of the spec's content, comments and order of keys left out."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """sha256 of what the spec says of the model; not comments, order of keys, nor who may ask for a run."""
+        canonical = json.dumps(self.model_dump(mode="json", exclude={"notebooks"}), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import PlatformError
+from tasks.hub_secrets import HUB
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, api_client, poll
 from tasks.platform_lock import PlatformLock
 from tasks.pods import priority_class, trouble
@@ -56,6 +57,10 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
     keys = {key: (S3_ADMIN, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     space = lock.namespaces.platform
     prefect = {"SLIPWAY_PREFECT_URL": f"http://prefect.{space}.svc:4200/api"}
+    hub = {
+        "HUB_URL": f"http://proxy-public.{lock.namespaces.notebooks}.svc",
+        "TRIGGER_URL": f"http://trigger.{space}.svc:8000",
+    }
     auth = {"PREFECT_API_AUTH_STRING": (PREFECT, AUTH)}
     uris = {"MLFLOW_URI": (POSTGRES, "mlflow-uri"), "PREFECT_URI": (POSTGRES, "prefect-uri")}
     return {
@@ -67,6 +72,7 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
             {MLFLOW_PASSWORD: (MLFLOW, "admin-password")},
         ),
         "prefect": Check("prefect", prefect, auth),
+        "jupyterhub": Check("jupyterhub", hub, {"JUPYTERHUB_API_TOKEN": (HUB, "trigger-token")}),
         "workers": Check("workers", {**prefect, "POOLS": ",".join(pools)}, auth),
     }
 

@@ -19,19 +19,35 @@ MTIME = 1_577_836_800
 
 @dataclass(frozen=True)
 class Target:
-    """One image: a stage of a Dockerfile. `limit` is what it should weigh at most, in MB unpacked."""
+    """One image: a stage of a Dockerfile. `limit` is what it should weigh at most, in MB unpacked.
+
+    `after`: Dockerfiles whose stages it starts from or copies from; they come first.
+    """
 
     name: str
     dockerfile: str
     stage: str
     limit: int | None
+    after: tuple[str, ...] = ()
+
+    @property
+    def dockerfiles(self) -> tuple[str, ...]:
+        return (*self.after, self.dockerfile)
+
+    def text(self, root: Path) -> str:
+        return "\n".join((root / file).read_text() for file in self.dockerfiles)
+
+
+FLOW, NOTEBOOK = "images/flow/Dockerfile", "images/notebook/Dockerfile"
 
 
 TARGETS = (
     Target("model-server", "images/model-server/Dockerfile", "model-server", 600),
-    Target("flow", "images/flow/Dockerfile", "flow", 700),
+    Target("flow", FLOW, "flow", 700),
     Target("mlflow", "images/mlflow/Dockerfile", "mlflow", None),
-    Target("flow-spark", "images/flow/Dockerfile", "flow-spark", 1200),
+    Target("flow-spark", FLOW, "flow-spark", 1200),
+    Target("notebook", NOTEBOOK, "notebook", None, (FLOW,)),
+    Target("notebook-spark", "images/notebook-spark/Dockerfile", "notebook-spark", None, (FLOW, NOTEBOOK)),
 )
 
 

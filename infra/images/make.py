@@ -63,10 +63,10 @@ def make(work: Work, names: Sequence[str]) -> dict[str, Built]:
 
 def build(work: Work, target: Target, repository: str, builder: Callable[[], Builder]) -> tuple[Built, Path]:
     """The image and its archive; nothing runs if an archive of the same inputs and revision is there."""
-    text = (work.root / target.dockerfile).read_text()
+    text = target.text(work.root)
     version = project_version(work.root)
     tag = f"{version}-{inputs.inputs_hash(work.root, text, target.stage)}"
-    revision = lockfile.revision(work.root, [target.dockerfile, *inputs.sources(text, target.stage)])
+    revision = lockfile.revision(work.root, [*target.dockerfiles, *inputs.sources(text, target.stage)])
     kept = work.home / target.name / f"{tag}.tar"
     if not kept.exists() or archive.read(kept, with_layers=False).revision != revision:
         work.say(f"{target.name}: building {tag}")
@@ -80,9 +80,9 @@ def build_archive(
     work: Work, target: Target, name: str, version: str, revision: str, kept: Path, builder: Builder
 ) -> None:
     """Build from a folder that holds the inputs only, and replace the archive of the image."""
-    text = (work.root / target.dockerfile).read_text()
+    text = written = target.text(work.root)
     for base in inputs.bases(text, target.stage):
-        ensure_base(work, base, builder)
+        written = written.replace(base, ensure_base(work, base, builder))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="slipway-images-") as folder:
         context, hidden = Path(folder, "context"), Path(folder, "secrets")
@@ -90,7 +90,7 @@ def build_archive(
         context.mkdir()
         inputs.copy_inputs(work.root, text, target.stage, context)
         values = {"VERSION": version, "REVISION": revision}
-        (Path(folder) / "Dockerfile").write_text(inputs.filled_in(text, values))
+        (Path(folder) / "Dockerfile").write_text(inputs.filled_in(written, values))
         given: dict[str, Path] = {}
         for secret, content in secrets(work.environment, Path.home()).items():
             given[secret] = hidden / secret
@@ -105,28 +105,32 @@ def build_archive(
     beside.replace(kept)
 
 
-def ensure_base(work: Work, base: str, builder: Builder) -> None:
+def ensure_base(work: Work, base: str, builder: Builder) -> str:
     """Have the builder know `base`: it has it, or pulls it. Where no registry is in reach, the development
-    cluster's stand-in of that name takes its place."""
+    cluster's stand-in of that name takes its place. Gives the name under which the builder knows it."""
     from infra.devcluster.images import standins
 
-    stand_in = next((one for one in standins.OF_THE_PLATFORM if one.reference == base), None)
-    loaded = work.home / f"base-{builder.name}"  # digest of the stand-in that the builder was given
+    name = base.partition("@")[0]
+    stand_in = next((one for one in standins.BASES if one.reference == name), None)
+    loaded = (
+        work.home / f"base-{builder.name}-{name.rpartition('/')[2].replace(':', '-')}"
+    )  # digest of the stand-in that the builder was given
     if builder.has(base) and not loaded.exists():
-        return
+        return base
     if stand_in is None or not (stand_in.archive.exists() or loaded.exists()):
         refusal = builder.pull(base)
         if refusal is None:
-            return
+            return base
         work.say(f"{base} cannot be pulled: {refusal}")
         if stand_in is None:
             raise PlatformError(base, f"cannot be pulled: {refusal}", "Let this machine reach its registry.")
     standins.ensure_archives([stand_in], work.say)
     digest = archive.read(stand_in.archive, with_layers=False).digest
-    if not (builder.has(base) and loaded.exists() and loaded.read_text() == digest):
+    if not (builder.has(name) and loaded.exists() and loaded.read_text() == digest):
         work.say(f"{base}: the stand-in of the development cluster")
-        builder.load(stand_in.archive, base)
+        builder.load(stand_in.archive, name)
         loaded.write_text(digest)
+    return name
 
 
 def project_version(root: Path) -> str:

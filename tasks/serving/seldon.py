@@ -37,6 +37,12 @@ LOOK = 0.5
 """Seconds between two looks at the pods."""
 
 
+def in_cluster(model: str, service: str, namespace: str) -> Endpoint:
+    """Pure: where the Service answers for `model`, inside the cluster."""
+    host = f"{service}.{namespace}.svc"
+    return Endpoint(model, f"http://{host}:{manifests.HTTP}", f"{host}:{manifests.GRPC}")
+
+
 @dataclass(frozen=True)
 class SeldonServing:
     """`Serving` by Seldon Core. `timeout` seconds is what a predictor may take to become ready."""
@@ -186,8 +192,7 @@ class SeldonServing:
         return pods.image_digest(ready[0], model) or None if ready else None
 
     def _endpoint(self, model: str, service: str) -> Endpoint:
-        host = f"{service}.{self.namespace}.svc"
-        return Endpoint(model, f"http://{host}:{manifests.HTTP}", f"{host}:{manifests.GRPC}")
+        return in_cluster(model, service, self.namespace)
 
     def _deployment(self, model: str) -> dict[str, Any] | None:
         return self.cluster.get(SELDON_DEPLOYMENT, model)

@@ -116,11 +116,15 @@ def test_nothing_in_a_chart_is_secret(chart: str) -> None:
                     assert "secretKeyRef" in entry["valueFrom"], entry["name"]
 
 
-@pytest.mark.parametrize("role", ["platform", "training", "serving"])
+POLICIES = ("base", "notebooks")
+"""Charts with network policies."""
+
+
+@pytest.mark.parametrize("role", ["platform", "training", "serving", "notebooks", "executors"])
 def test_each_namespace_denies_what_no_policy_allows(role: str) -> None:
     namespace = getattr(lock().namespaces, role)
     policies = [
-        each for each in of_kind("NetworkPolicy", "base") if each["metadata"]["namespace"] == namespace
+        each for each in of_kind("NetworkPolicy", *POLICIES) if each["metadata"]["namespace"] == namespace
     ]
     (deny,) = [each["spec"] for each in policies if each["metadata"]["name"] == "default-deny"]
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -147,7 +151,7 @@ def named(policies: list[Manifest], label: str) -> set[str]:
 
 
 def test_every_label_that_a_policy_goes_by_is_the_label_of_a_pod() -> None:
-    policies = of_kind("NetworkPolicy", "base")
+    policies = of_kind("NetworkPolicy", *POLICIES)
     ours = {pod["metadata"]["labels"]["app.kubernetes.io/name"] for chart in CHARTS for _, pod in pods(chart)}
     assert named(policies, "app.kubernetes.io/name") == ours
     known = markers({"flow": "", "flow-spark": ""}, lock().namespaces.model_dump())
@@ -157,20 +161,20 @@ def test_every_label_that_a_policy_goes_by_is_the_label_of_a_pod() -> None:
         ]["labels"]["slipway.io/role"]
         for pool in POOLS
     }
-    assert named(policies, "slipway.io/role") == jobs | {ROLE["slipway.io/role"]}
+    assert named(policies, "slipway.io/role") == jobs | {ROLE["slipway.io/role"], "spark-notebook"}
 
 
 def test_every_service_and_port_of_the_lock_is_one_that_a_policy_lets_in() -> None:
     services = {each["metadata"]["name"]: each["spec"] for each in of_kind("Service", *CHARTS)}
     let_in = {
         (policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"], port["port"])
-        for policy in of_kind("NetworkPolicy", "base")
+        for policy in of_kind("NetworkPolicy", *POLICIES)
         for rule in policy["spec"].get("ingress", [])
         for port in rule.get("ports", [])
         if "app.kubernetes.io/name" in policy["spec"]["podSelector"].get("matchLabels", {})
     }
     for component in lock().components:
-        if not component.address:
+        if not (component.address and component.chart):
             continue
         host, port = component.address.removeprefix("http://").split(":")
         service = services[host.split(".")[0]]

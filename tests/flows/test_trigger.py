@@ -89,8 +89,9 @@ def first_scheduled_run(api: str, deployment: str) -> dict[str, Any]:
         time.sleep(0.5)
 
 
-def test_the_example_notebook_runs_with_no_address_typed(platform: Settings) -> None:
-    path = ROOT / "images" / "notebook" / "examples" / "retrain.ipynb"
+@pytest.mark.parametrize("name", ["retrain", "score"])
+def test_the_example_notebooks_run_with_no_address_typed(platform: Settings, name: str) -> None:
+    path = ROOT / "images" / "notebook" / "examples" / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     assert "127.0.0.1" not in path.read_text()
     assert all(not cell.get("outputs") for cell in notebook.cells), "examples are kept without outputs"

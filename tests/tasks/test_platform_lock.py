@@ -71,7 +71,7 @@ def test_the_lock_of_the_repository_is_right() -> None:
         (
             {"namespaces": {"platform": "a", "training": "a", "serving": "b"}},
             "namespaces",
-            ("three namespaces must differ",),
+            ("the namespaces must differ",),
         ),
         (
             {"images": {"flow": {"image": "docker.io/slipway/flow", "tag": "1", "digest": "sha256:1"}}},

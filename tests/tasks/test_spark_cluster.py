@@ -46,6 +46,14 @@ def test_options_of_a_driver_in_a_pod(changes: dict[str, Any], expected: dict[st
     assert expected.items() <= options.items()
 
 
+def test_executors_of_a_notebook_are_elsewhere_and_carry_its_name() -> None:
+    options = spark_cluster.options(found(spark_namespace="executors"), "/tmp/executor.json")
+    assert options[f"{OF}.namespace"] == "executors"
+    assert options[f"{OF}.executor.label.slipway.io/driver"] == "retrain-x1"
+    assert f"{OF}.driver.pod.name" not in options, "a pod of another namespace cannot own them"
+    assert spark_cluster.executor_pod({})["spec"]["tolerations"] == []
+
+
 @pytest.mark.parametrize(
     ("whole", "heap", "rest"),
     [("1Gi", 512, 512), ("1025Mi", 512, 513), ("3G", 1430, 1431), ("2147483648", 1024, 1024)],

@@ -118,9 +118,39 @@ RCLONE = StandIn(
     Settings(entrypoint=("rclone", "copy"), environment={"PATH": _PATH, "RCLONE_VERBOSE": "1"}, user="8888"),
 )
 
+_STARTED = ("start.sh", "start-singleuser.sh")
+NOTEBOOK = StandIn(
+    "quay.io/jupyter/minimal-notebook:2026-03-23",
+    Debian(
+        packages=(
+            "python3", "python3-venv", "ca-certificates", "tzdata", "tini", "git", "curl", "procps", "util-linux",
+        ),
+        pip=("jupyterhub==5.5.*", "jupyterlab==4.*", "notebook==7.*"),
+        environment="/opt/conda",
+        copies=tuple((_HERE / "notebook" / name, f"/usr/local/bin/{name}") for name in _STARTED),
+        then=(
+            'mkdir "$1/usr/local/bin/before-notebook.d"',
+            *(f'chmod 755 "$1/usr/local/bin/{name}"' for name in _STARTED),
+            'chroot "$1" useradd --create-home --shell /bin/bash --uid 1000 --gid 100 jovyan',
+        ),
+    ),
+    Settings(
+        entrypoint=("tini", "-g", "--", "start.sh"),
+        command=("start-singleuser.sh",),
+        environment={
+            "PATH": f"/opt/conda/bin:{_PATH}", "CONDA_DIR": "/opt/conda", "LANG": "C.UTF-8", "SHELL": "/bin/bash",
+            "NB_USER": "jovyan", "NB_UID": "1000", "NB_GID": "100", "HOME": "/home/jovyan",
+        },
+        user="1000",
+        workdir="/home/jovyan",
+    ),
+)  # fmt: skip
+
 OF_THE_NODE = (PAUSE, COREDNS)
 """Without these nothing starts."""
 OF_THE_PLATFORM = (PYTHON, POSTGRES, RCLONE, SEAWEEDFS)
+BASES = (PYTHON, NOTEBOOK)
+"""What Dockerfiles start from."""
 
 
 def ensure_archives(stand_ins: Iterable[StandIn], say: Say) -> None:

@@ -1,4 +1,4 @@
-"""The commands of the platform engineer: `bootstrap` and `teardown`. `flows/cli.py` registers them."""
+"""The commands of the platform engineer: bootstrap, teardown, housekeeping. `flows/cli.py` registers them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from flows import console
+from flows import cli_models, console
 
 if TYPE_CHECKING:
     from flows.teardown import TornDown
@@ -51,6 +51,26 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     removed: TornDown = flow(lock or LOCK, delete_data=delete_data)
     _forget(settings().home, load_lock(lock or LOCK).namespaces.platform)
     return removed
+
+
+def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:
+    """Remove old Jobs, runs, prepared data and models that nobody registered, as the schedule does each night.
+
+    Parameters
+    ----------
+    dry_run
+        Only say what would go.
+    """
+    from tasks.settings import settings
+
+    if settings().platform == "cluster":
+        from flows import remote
+
+        return remote.followed("housekeeping", "platform", dry_run=dry_run or None)
+    cli_models.prepare("Prefect", "MLflow")
+    from flows.housekeeping import housekeeping as flow
+
+    return flow(dry_run=dry_run)
 
 
 def _alone() -> Callable[[], None]:

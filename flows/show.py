@@ -19,6 +19,7 @@ def show(result: Any, stream: Any) -> None:
         "ReleaseResult": _release,
         "Models": _models,
         "Bootstrapped": _bootstrapped,
+        "Housekeeping": _housekeeping,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
 
@@ -108,6 +109,14 @@ def _bootstrapped(out: Console, result: Any) -> None:
     out.print(table)
     changed = f"Changed: {', '.join(result.changed)}." if result.changed else "Nothing had to be changed."
     _line(out, f"{changed} Commands use this cluster now ({result.settings}).", "bold")
+
+
+def _housekeeping(out: Console, result: Any) -> None:
+    for kind in ("jobs", "data", "models", "runs"):
+        for name in getattr(result, kind):
+            _line(out, f"{kind}  {name}")
+    counts = ", ".join(f"{len(getattr(result, kind))} {kind}" for kind in ("jobs", "data", "models", "runs"))
+    _line(out, f"{'Would remove' if result.dry_run else 'Removed'} {counts}.", "bold")
 
 
 def _curl(out: Console, curl: str) -> None:

@@ -58,6 +58,35 @@ def _cluster_status(out: Console, status: Any) -> None:
         condition = Text(one.condition, style=colours[one.condition])
         table.add_row(one.kind, one.name, condition, one.ready, one.address or "")
     out.print(table)
+    _usage(out, status)
+
+
+def _usage(out: Console, status: Any) -> None:
+    """What the pods of each owner asked for and use."""
+    if status.usage:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "name", "pods"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("cpu asked", "used", "memory asked", "used"):
+            table.add_column(heading, justify="right")
+        for one in status.usage:
+            figures = (
+                _cores(one.cpu_requested), _cores(one.cpu_used),
+                _mebibytes(one.memory_requested), _mebibytes(one.memory_used),
+            )  # fmt: skip
+            table.add_row(one.owner, one.name, str(one.pods), *figures)
+        _line(out, "")
+        out.print(table)
+    if status.unmeasured:
+        _line(out, f"What is used is not known: {status.unmeasured}.", "dim")
+
+
+def _cores(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def _mebibytes(number: int | None) -> str:
+    return "" if number is None else f"{number / 2**20:,.0f} Mi"
 
 
 def _stopped(out: Console, result: Any) -> None:

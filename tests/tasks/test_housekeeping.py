@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
-from tasks import old_data, preparation, sources, store
+from tasks import old_data, old_jobs, preparation, sources, store
 from tasks.housekeeping import Housekeeping
 from tasks.old_data import unused
 from tasks.old_jobs import EndedJob, ended
 from tasks.old_runs import Referred, RetrainRun, Stored, leaving, references
 from tasks.settings import settings
 from tests.tasks.shop import Shop
+from tests.tasks.test_kubernetes import Api, api
+
+__all__ = ["api"]  # a fixture
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 OLD, YOUNG = NOW - timedelta(days=91), NOW - timedelta(days=89)
@@ -169,3 +172,27 @@ def test_the_result_survives_its_way_through_prefect() -> None:
 
     adapter, result = TypeAdapter(Housekeeping), Housekeeping(True, ("a/b",), ("s3://x",), (), ("r",))
     assert adapter.validate_python(adapter.dump_python(result, mode="json")) == result
+
+
+def test_jobs_are_looked_for_in_the_namespaces_of_the_platform_and_removed_with_their_pods(
+    home: Path, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_PLATFORM", "cluster")
+    settings.cache_clear()
+    old = job("old", "Failed", **{"prefect.io/flow-run-id": "1"})
+    api.answers += [(200, {"metadata": {}, "items": each}) for each in ([], [old], [])]
+    found = old_jobs.find(BEFORE)
+    assert [path.partition("?")[0] for _, path in api.asked] == [
+        f"/apis/batch/v1/namespaces/{space}/jobs"
+        for space in ("slipway", "slipway-training", "slipway-serving")
+    ]
+    assert found == (EndedJob("training", "old"),)
+    api.asked.clear()
+    old_jobs.remove(found)
+    ((method, path),) = api.asked
+    assert (method, path.partition("?")[0]) == ("DELETE", "/apis/batch/v1/namespaces/training/jobs/old")
+    assert "Background" in path + str(api.sent)
+
+
+def test_there_are_no_jobs_without_a_cluster(home: Path) -> None:
+    assert old_jobs.find(NOW) == ()

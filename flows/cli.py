@@ -24,6 +24,10 @@ for command in (
 for name, about in (
     ("bootstrap", "Bring the cluster of the kubeconfig to the platform of infra/platform.yaml."),
     ("teardown", "Remove the platform and every released model from the cluster; data volumes stay."),
+    (
+        "housekeeping",
+        "Remove what is old and that no registered version refers to: Jobs, runs, models, data.",
+    ),
 ):
     app.command(f"flows.cli_cluster:{name}", name=name, help=about)
 app.command(

@@ -1,4 +1,4 @@
-"""The commands that are about a cluster: `bootstrap`, `teardown` and `open`. `flows/cli.py` registers them."""
+"""The commands of who runs the platform. `flows/cli.py` registers them."""
 
 import signal
 import webbrowser
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from flows import console
+from flows import cli_models, console
 
 if TYPE_CHECKING:
     from flows.teardown import TornDown
@@ -88,6 +88,26 @@ def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that 
         with suppress(KeyboardInterrupt):  # how a person ends it
             signal.pause()
     return page
+
+
+def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:
+    """Remove old Jobs, runs, prepared data and models that nobody registered, as the schedule does each night.
+
+    Parameters
+    ----------
+    dry_run
+        Only say what would go.
+    """
+    from tasks.settings import settings
+
+    if settings().platform == "cluster":
+        from flows import remote
+
+        return remote.followed("housekeeping", "platform", dry_run=dry_run or None)
+    cli_models.prepare("Prefect", "MLflow")
+    from flows.housekeeping import housekeeping as flow
+
+    return flow(dry_run=dry_run)
 
 
 def _alone() -> Callable[[], None]:

@@ -31,7 +31,7 @@ def retrain(model: Model, *, engine: Engine | None = None, force: bool = False, 
         from flows import remote
 
         return remote.retrain(model, engine, force)
-    _prepare("Prefect", "MLflow", "model")
+    prepare("Prefect", "MLflow", "model")
     from flows.retrain import retrain as flow  # gives back what its state holds
     from tasks.asking import curl_line
 
@@ -57,7 +57,7 @@ def release(
         from flows import remote
 
         return remote.release(model, version, force, reason)
-    _prepare("Prefect", "MLflow", "model")
+    prepare("Prefect", "MLflow", "model")
     from flows.release import release as flow
 
     return flow(model, version, force=force, reason=reason)
@@ -75,7 +75,7 @@ def rollback(model: Model, *, reason: str = "rolled back by hand", json: Json = 
         from flows import remote
 
         return remote.rollback(model, reason)
-    _prepare("Prefect", "MLflow", "model")
+    prepare("Prefect", "MLflow", "model")
     from flows.rollback import rollback as flow
 
     return flow(model, reason)
@@ -116,7 +116,7 @@ def score(
         from flows import remote
 
         return remote.score(model, destination, sources, engine)
-    _prepare("Prefect", "MLflow")
+    prepare("Prefect", "MLflow")
     from flows.score import score as flow
 
     return flow(model, destination, sources=sources or None, engine=engine)
@@ -140,7 +140,7 @@ def _on_cluster(model: str) -> bool:
     return False
 
 
-def _prepare(*servers: Literal["Prefect", "MLflow", "model"]) -> None:
+def prepare(*servers: Literal["Prefect", "MLflow", "model"]) -> None:
     """Refuse a missing server within a moment, then point this process at the platform."""
     from tasks.reach import require
     from tasks.settings import connect

@@ -20,6 +20,7 @@ def show(result: Any, stream: Any) -> None:
         "Models": _models,
         "Bootstrapped": _bootstrapped,
         "Plan": _plan,
+        "Housekeeping": _housekeeping,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
 
@@ -58,6 +59,35 @@ def _cluster_status(out: Console, status: Any) -> None:
         condition = Text(one.condition, style=colours[one.condition])
         table.add_row(one.kind, one.name, condition, one.ready, one.address or "")
     out.print(table)
+    _usage(out, status)
+
+
+def _usage(out: Console, status: Any) -> None:
+    """What the pods of each owner asked for and use."""
+    if status.usage:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "name", "pods"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("cpu asked", "used", "memory asked", "used"):
+            table.add_column(heading, justify="right")
+        for one in status.usage:
+            figures = (
+                _cores(one.cpu_requested), _cores(one.cpu_used),
+                _mebibytes(one.memory_requested), _mebibytes(one.memory_used),
+            )  # fmt: skip
+            table.add_row(one.owner, one.name, str(one.pods), *figures)
+        _line(out, "")
+        out.print(table)
+    if status.unmeasured:
+        _line(out, f"What is used is not known: {status.unmeasured}.", "dim")
+
+
+def _cores(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def _mebibytes(number: int | None) -> str:
+    return "" if number is None else f"{number / 2**20:,.0f} Mi"
 
 
 def _stopped(out: Console, result: Any) -> None:
@@ -118,6 +148,14 @@ def _plan(out: Console, plan: Any) -> None:
             _line(out, f"  {line}")
     changed = f"{len(plan.changes)} parts would be changed by `slipway bootstrap`."
     _line(out, changed if plan.changes else "Nothing has to be changed.", "bold")
+
+
+def _housekeeping(out: Console, result: Any) -> None:
+    for kind in ("jobs", "data", "models", "runs"):
+        for name in getattr(result, kind):
+            _line(out, f"{kind}  {name}")
+    counts = ", ".join(f"{len(getattr(result, kind))} {kind}" for kind in ("jobs", "data", "models", "runs"))
+    _line(out, f"{'Would remove' if result.dry_run else 'Removed'} {counts}.", "bold")
 
 
 def _curl(out: Console, curl: str) -> None:

@@ -3,8 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import yaml
+
+from tasks import deployments, usage
 from tasks.kubernetes import DEPLOYMENT, SELDON_DEPLOYMENT, SERVICE, STATEFUL_SET, Manifest, client
+from tasks.platform_lock import load_lock
 from tasks.settings import settings
+from tasks.usage import Usage
 
 Condition = Literal["running", "not ready", "stopped"]
 
@@ -27,6 +32,9 @@ class ClusterStatus:
 
     namespace: str
     parts: tuple[Part, ...]
+    usage: tuple[Usage, ...] = ()
+    unmeasured: str | None = None
+    """Why nothing is known of what is used."""
 
     @property
     def up(self) -> bool:
@@ -44,12 +52,24 @@ def cluster_status() -> ClusterStatus:
     services = platform.list(SERVICE)
     sets = [*platform.list(STATEFUL_SET), *platform.list(DEPLOYMENT)]
     live = {service["metadata"]["name"]: service for service in serving.list(SERVICE)}
-    deployments = serving.list(DEPLOYMENT)
+    predictors = serving.list(DEPLOYMENT)
     models = [
-        model_part(one, deployments, live.get(f"{one['metadata']['name']}-live"))
+        model_part(one, predictors, live.get(f"{one['metadata']['name']}-live"))
         for one in serving.list(SELDON_DEPLOYMENT)
     ]
-    return ClusterStatus(found.platform_namespace, (*(part(one, services) for one in sets), *models))
+    parts = (*(part(one, services) for one in sets), *models)
+    document = yaml.safe_load(deployments.FILE.read_text())
+    return ClusterStatus(
+        found.platform_namespace, parts, *usage.look(namespaces(), usage.models_of(document))
+    )
+
+
+def namespaces() -> tuple[str, ...]:
+    """Those of the platform that commands use; the lock may know more of them than the settings."""
+    found, lock = settings(), load_lock().namespaces.model_dump()
+    locked = lock.values() if lock["platform"] == found.platform_namespace else ()
+    own = (found.platform_namespace, found.training_namespace, found.serving_namespace)
+    return tuple(dict.fromkeys((*own, *locked)))
 
 
 def part(workload: Manifest, services: list[Manifest]) -> Part:

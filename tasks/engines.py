@@ -134,7 +134,7 @@ def _parquet(source: SourceFiles, *, in_store: bool) -> list[str]:
         return [file.uri for file in source.files]
     path = _csv_as_parquet(source, sources.local_files(source))
     uri = store.join(settings().store_root, "converted", path.name)
-    if store.sizes(uri) != {uri: path.stat().st_size}:
+    if store.sizes(uri) != {uri: path.stat().st_size} or store.older(uri, store.DAY):  # a new one is in use
         store.copy_to_s3(str(path), uri)
     return [uri]
 

@@ -19,6 +19,7 @@ RESULTS = {
     "release": "tasks.releasing:ReleaseResult",
     "rollback": "tasks.releasing:ReleaseResult",
     "score": "tasks.scoring:ScoreResult",
+    "housekeeping": "tasks.housekeeping:Housekeeping",
 }
 """What each flow returns: a pydantic model or a dataclass."""
 

@@ -46,6 +46,7 @@ class Kind:
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
 NODE = Kind("v1", "Node", "nodes", namespaced=False)
 POD = Kind("v1", "Pod", "pods")
+POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
 POD_LOG = Kind("v1", "Pod/log", "pods/log")
 SERVICE = Kind("v1", "Service", "services")
 SECRET = Kind("v1", "Secret", "secrets")

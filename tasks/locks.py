@@ -16,7 +16,7 @@ from tasks.settings import settings
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-Kind = Literal["retrain", "release"]
+Kind = Literal["retrain", "release", "housekeeping"]
 POLL = 1.0
 """Seconds between two attempts; Prefect's own waiting time grows with each refusal, up to 30 s."""
 

@@ -2,7 +2,7 @@
 
 Below `prepared/NAME/KEY/` each writer writes a folder of its own, and then the marker `_complete.json`, which
 names that folder, its files and their sizes. Without a marker, or with a file missing, there is nothing; two
-writers at once do no harm.
+writers at once do no harm. Who uses the rows writes the marker again, so that its age says when that was last.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Functions", "Prepared", "code_hash", "load_functions", "prepare", "read_batches", "read_prepared"]
 
-DAY = 86_400
+MARKER = "_complete.json"
 PACKAGES: dict[Engine, str] = {"pandas": "pandas", "polars": "polars", "spark": "pyspark"}
 
 
@@ -102,27 +102,32 @@ def _sweep(place: str, part: str) -> None:
     """Remove what writers of an earlier day left unfinished."""
     if store.is_s3(place):
         own = store.join(place, part)
-        for file in store.older(place, DAY):
+        for file in store.older(place, store.DAY):
             if file.startswith(store.join(place, "rows-")) and not file.startswith(f"{own}/"):
                 store.delete(file)
         return
     for folder in Path(place).glob("rows-*"):
-        if folder.name != part and folder.stat().st_mtime < time.time() - DAY:
+        if folder.name != part and folder.stat().st_mtime < time.time() - store.DAY:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _marker(place: str) -> str:
-    return store.join(place, "_complete.json")
+    return store.join(place, MARKER)
 
 
 def _completed(place: str, key: str) -> Prepared | None:
     """What lies complete at `place`, or None: no marker, or a file that is missing or of another size."""
     if not store.exists(_marker(place)):
         return None
-    marker = json.loads(store.read_bytes(_marker(place)))
+    body = store.read_bytes(_marker(place))
+    marker = json.loads(body)
     found = store.sizes(store.join(place, marker["folder"]))
     wanted = {store.join(place, marker["folder"], name): size for name, size in marker["files"].items()}
-    return _prepared(place, key, marker, cached=True) if found == wanted else None
+    if found != wanted:
+        return None
+    if store.older(_marker(place), store.DAY):
+        store.write_bytes(_marker(place), body)
+    return _prepared(place, key, marker, cached=True)
 
 
 def _prepared(place: str, key: str, marker: Mapping[str, Any], *, cached: bool) -> Prepared:

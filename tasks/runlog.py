@@ -30,6 +30,9 @@ REQUIREMENTS = ("scikit-learn", "skops", "numpy", "scipy", "pandas", "mlflow")
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tells MLflow's UI that these are training runs; it guesses from the first run otherwise."""
 
+MODEL = "slipway.model"
+"""Tag of every run that a retrain made: which model it is of. Runs without it are people's own."""
+
 MLFLOW_TYPES = {
     "int64": "long",
     "float64": "double",
@@ -87,7 +90,7 @@ def _start(spec: ModelSpec, name: str, tags: Mapping[str, str]) -> Run:
     mlflow = client()
     experiment = mlflow.get_experiment_by_name(spec.name)
     identity = experiment.experiment_id if experiment else mlflow.create_experiment(spec.name, tags=KIND)
-    run = mlflow.create_run(identity, tags=dict(tags), run_name=name)
+    run = mlflow.create_run(identity, tags={MODEL: spec.name, **tags}, run_name=name)
     return Run(run.info.run_id, identity)
 
 

@@ -9,14 +9,18 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from tasks.errors import SlipwayError, SourceError
 from tasks.settings import settings
+
+DAY = 86_400
+"""Seconds."""
 
 
 def resolve(uri: str, base: Path) -> str:
@@ -121,7 +125,7 @@ def sizes(uri: str) -> dict[str, int]:
         if is_s3(uri):
             bucket, _ = split_s3(uri)
             return {
-                f"s3://{bucket}/{key}": size for key, size in sorted(_listed(uri)) if not key.endswith("/")
+                f"s3://{bucket}/{key}": size for key, size, _ in sorted(_listed(uri)) if not key.endswith("/")
             }
         path = Path(uri)
         if path.is_file():
@@ -129,26 +133,34 @@ def sizes(uri: str) -> dict[str, int]:
         return {str(found): found.stat().st_size for found in sorted(path.rglob("*")) if found.is_file()}
 
 
-def _listed(uri: str) -> Iterator[tuple[str, int]]:
+def written(uri: str) -> dict[str, datetime]:
+    """When each object at `uri` (itself, if it is one) or below it was last written, sorted by URI."""
+    with reading(uri):
+        if is_s3(uri):
+            bucket, _ = split_s3(uri)
+            return {f"s3://{bucket}/{key}": when for key, _, when in sorted(_listed(uri))}
+        path, found = Path(uri), {}
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            with suppress(FileNotFoundError):  # a writer's, gone or renamed since it was listed
+                stat = file.stat()
+                if S_ISREG(stat.st_mode):
+                    found[str(file)] = datetime.fromtimestamp(stat.st_mtime, UTC)
+        return found
+
+
+def older(uri: str, seconds: float) -> list[str]:
+    """The objects at `uri` or below it that were last written more than `seconds` ago."""
+    limit = datetime.now(UTC) - timedelta(seconds=seconds)
+    return [file for file, when in written(uri).items() if when < limit]
+
+
+def _listed(uri: str) -> Iterator[tuple[str, int, datetime]]:
+    """Key, bytes and time of the last writing."""
     bucket, key = split_s3(uri)
     for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
         for item in page.get("Contents", ()):
             if item["Key"] == key or key == "" or item["Key"].startswith(key.rstrip("/") + "/"):
-                yield item["Key"], item["Size"]
-
-
-def older(uri: str, seconds: float) -> list[str]:
-    """The objects below the S3 address `uri` that were written more than `seconds` ago."""
-    bucket, key = split_s3(uri)
-    limit = datetime.now(UTC) - timedelta(seconds=seconds)
-    with reading(uri):
-        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/")
-        return [
-            f"s3://{bucket}/{item['Key']}"
-            for page in pages
-            for item in page.get("Contents", ())
-            if item["LastModified"] < limit
-        ]
+                yield item["Key"], item["Size"], item["LastModified"]
 
 
 def delete(uri: str) -> None:

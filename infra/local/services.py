@@ -112,6 +112,8 @@ def _prefect(home: Path, port: int, clients: dict[str, str]) -> Service:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # A schedule made or changed in the UI is looked at within 10 s; the default is a minute.
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
+        # Flow runs that ended 90 days ago go, with their logs and artifacts.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         # Done in `prefect_database`, once.
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
         "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",

@@ -78,6 +78,11 @@ def test_live_and_status_agree_on_what_answers(retrained: object, platform_up: O
     parts = {part["name"]: part for part in status["parts"]}
     assert parts["prefect"]["address"] == "prefect.slipway.svc:4200"
     assert parts["iris"]["kind"] == "model"
+    whose = {(one["owner"], one["name"]): one for one in status["usage"]}
+    for owner in (("component", "prefect"), ("component", "workers"), ("model", "iris")):
+        assert whose[owner]["cpu_requested"] > 0
+        assert whose[owner]["memory_requested"] > 0
+        assert (whose[owner]["memory_used"] is None) == (status["unmeasured"] is not None)
     assert live["rest_url"].removeprefix("http://").startswith(parts["iris"]["address"])
 
 

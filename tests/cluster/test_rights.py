@@ -19,6 +19,11 @@ ALLOWED = [
     (TRAINING, "spark-driver", "create", "pods", TRAINING),
     (SERVING, "release", "create", SELDON, SERVING),
     (SERVING, "release", "patch", "services", SERVING),
+    *(
+        (SERVING, "release", verb, "jobs", home)
+        for verb in ("list", "delete")
+        for home in (PLATFORM, TRAINING, SERVING)
+    ),
 ]
 
 NOBODY = [
@@ -55,7 +60,7 @@ FORBIDDEN = [
     (TRAINING, "spark-driver", "patch", "pods", TRAINING),
     (TRAINING, "spark-executor", "get", "pods", TRAINING),
     (SERVING, "release", "create", "pods", SERVING),
-    (SERVING, "release", "create", "jobs", SERVING),
+    *((SERVING, "release", "create", "jobs", home) for home in (PLATFORM, TRAINING, SERVING)),
     (SERVING, "release", "patch", "deployments.apps", SERVING),
     (SERVING, "release", "create", SELDON, TRAINING),
     (SERVING, "release", "delete", "services", PLATFORM),

@@ -13,7 +13,7 @@ from tests.cluster.second import Second
 VOLUMES = ["data-object-store-0", "data-postgres-0", "home-prefect-0"]
 KEPT = {
     *(f"persistentvolumeclaim/{name}" for name in VOLUMES),
-    *(f"secret/slipway-{name}" for name in ("postgres", "prefect", "s3", "s3-admin")),
+    *(f"secret/slipway-{name}" for name in ("mlflow", "notebook", "postgres", "prefect", "s3", "s3-admin")),
 }
 """All that is left in the platform's namespace: the volumes, and the passwords to what is on them."""
 KUBERNETES_OWN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}

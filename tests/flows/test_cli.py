@@ -27,7 +27,17 @@ def test_help_answers_at_once(slipway: Slipway) -> None:
     done = slipway("--help")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
-    for command in ("up", "down", "status", "retrain", "release", "rollback", "live", "score"):
+    for command in (
+        "up",
+        "down",
+        "status",
+        "retrain",
+        "release",
+        "rollback",
+        "live",
+        "score",
+        "housekeeping",
+    ):
         assert f" {command} " in done.stdout
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert used < 0.6, "0.28 s on an idle machine"
@@ -169,6 +179,15 @@ def test_score_writes_where_it_was_told(first_retrain: object, slipway: Slipway,
     done = slipway("score", "iris", f"{tmp_path}/scores", "--engine", "pandas", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"] == 150
+
+
+@pytest.mark.platform
+def test_housekeeping_says_what_would_go_and_that_is_nothing_young(
+    first_retrain: object, slipway: Slipway
+) -> None:
+    done = slipway("housekeeping", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "Would remove 0 jobs, 0 data, 0 models, 0 runs." in done.stdout
 
 
 def record(

@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 
 from flows.trigger import trigger
 from tasks.errors import PlatformError, SpecError
+from tasks.housekeeping import Housekeeping
 from tasks.prefect_api import ask
 from tasks.runs import RunFailed
 from tasks.settings import ROOT, Settings
@@ -28,6 +29,12 @@ def test_a_triggered_run_is_followed_to_its_result(platform: Settings) -> None:
     assert said[0] == f"retrain/iris: {done.url}"
     assert any("Running" in line for line in said)
     assert any("snapshot" in line for line in said)
+
+
+def test_housekeeping_runs_in_the_pool_that_the_schedule_uses() -> None:
+    done = trigger("housekeeping", "platform", say=print, dry_run=True)
+    assert isinstance(done.result, Housekeeping)
+    assert done.result.dry_run
 
 
 def test_a_failed_run_raises_with_its_own_reason(tmp_path: Path) -> None:

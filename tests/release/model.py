@@ -87,7 +87,7 @@ def _fitted(strength: float, columns: tuple[str, ...]) -> tuple[ModelSpec, Any]:
 
 
 @lru_cache(maxsize=8)
-def _stored(
+def stored(
     strength: float,
     columns: tuple[str, ...],
     golden: Callable[[Golden], Golden] | None = None,
@@ -127,7 +127,7 @@ def publish(
     its digest is taken. `own`: artifacts that no other test uses, so that this one may spoil them.
     """
     copy = next(_copies) if own or golden or plant else 0
-    logged = _stored(strength, tuple(columns), golden, plant, copy)
+    logged = stored(strength, tuple(columns), golden, plant, copy)
     return register(load_spec(path), logged.run.run_id, logged.source, logged.digest)
 
 

@@ -237,7 +237,7 @@ def test_what_an_unfinished_writer_left_in_s3_goes_after_a_day(
     place = first.uri.rpartition("/")[0]
     store.write_bytes(f"{place}/rows-unfinished/part-00000.parquet", b"half")
     for day, left in ((86_400, True), (-60, False)):
-        monkeypatch.setattr(preparation, "DAY", day)
+        monkeypatch.setattr(store, "DAY", day)
         store.delete(f"{place}/_complete.json")
         again = preparation.prepare(spec, shop.snapshot(), "polars", with_target=True)
         assert store.exists(f"{place}/rows-unfinished") is left

@@ -1,0 +1,62 @@
+"""Jobs of flow runs and of bootstrap's checks that ended long ago, with their pods.
+
+Kubernetes removes them itself a few minutes after their end; this is for those that it did not, where its
+controller for that was off or away.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.kubernetes import JOB, Manifest, client
+from tasks.secrets import MADE_BY
+from tasks.settings import settings
+
+PREFECT = "prefect.io/"
+"""What the labels begin with that Prefect's worker gives the Job of a flow run."""
+
+
+@dataclass(frozen=True)
+class EndedJob:
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def ended(jobs: Iterable[Manifest], before: datetime) -> tuple[EndedJob, ...]:
+    """Pure: those of ours that completed or failed before then."""
+    return tuple(
+        EndedJob(job["metadata"]["namespace"], job["metadata"]["name"])
+        for job in jobs
+        if _ours(job) and (when := _end(job)) is not None and when < before
+    )
+
+
+def _ours(job: Manifest) -> bool:
+    labels: dict[str, str] = job["metadata"].get("labels") or {}
+    return MADE_BY.items() <= labels.items() or any(label.startswith(PREFECT) for label in labels)
+
+
+def _end(job: Manifest) -> datetime | None:
+    """When a Job ended, completed or failed; None while it has not."""
+    for condition in (job.get("status") or {}).get("conditions") or ():
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            return datetime.fromisoformat(condition["lastTransitionTime"])
+    return None
+
+
+def find(before: datetime) -> tuple[EndedJob, ...]:
+    """In the namespaces of the platform; none where there is no cluster."""
+    found = settings()
+    if found.platform != "cluster":
+        return ()
+    spaces = dict.fromkeys((found.platform_namespace, found.training_namespace, found.serving_namespace))
+    return ended((job for space in spaces for job in client(space).list(JOB)), before)
+
+
+def remove(jobs: Iterable[EndedJob]) -> None:
+    """With their pods; may be repeated."""
+    for job in jobs:
+        client(job.namespace).delete(JOB, job.name)

@@ -71,8 +71,9 @@ def pod(hub: dict[str, Any], name: str, profile: str, size: str = "small") -> An
     from kubespawner import KubeSpawner
     from traitlets.config import Config
 
-    singleuser = yaml.safe_load((FOLDER / "values.yaml").read_text())["singleuser"]
-    config = Config()
+    values = yaml.safe_load((FOLDER / "values.yaml").read_text())
+    singleuser, config = values["singleuser"], Config()
+    config.KubeSpawner.update(values["hub"]["config"]["KubeSpawner"])
     config.KubeSpawner.profile_list = singleuser["profileList"]
     config.KubeSpawner.environment = singleuser["extraEnv"]
     config.KubeSpawner.uid, config.KubeSpawner.fs_gid = singleuser["uid"], singleuser["fsGid"]
@@ -92,6 +93,18 @@ def pod(hub: dict[str, Any], name: str, profile: str, size: str = "small") -> An
         return await spawner.get_pod_manifest()
 
     return asyncio.run(made())
+
+
+def test_a_server_may_become_its_user_and_no_more(hub: dict[str, Any]) -> None:
+    found = pod(hub, "anna", "minimal")
+    container = found.spec.containers[0]
+    security = container.security_context
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert not {"SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE"} & set(security["capabilities"]["add"])
+    assert found.spec.security_context == {"fsGroup": 100, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert [next(iter(each)) for each in container.env_from] == ["configMapRef", "secretRef"]
+    assert container.env_from[1]["secretRef"]["optional"] is True
 
 
 def test_a_minimal_notebook_has_no_account_of_the_cluster(hub: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ down: ## Stop the platform; data and models stay
 	if [ -x .venv/bin/slipway ]; then .venv/bin/slipway down; else echo "Nothing is installed, so nothing runs."; fi
 
 images: install ## Build the images that changed; load them into the cluster of `make cluster`, or push to REGISTRY
-	.venv/bin/python -m infra.images
+	.venv/bin/python -m infra.images $(IMAGES)
 
 test: install ## Run every test that needs no cluster
 	# Two lanes at once, one a core: those that share a platform wait for servers half of the time.

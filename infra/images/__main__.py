@@ -1,4 +1,4 @@
-"""`make images`: python -m infra.images [NAME ...]
+"""`make images [IMAGES="NAME ..."]`: python -m infra.images [NAME ...]; without names, what infra/platform.yaml enables.
 
 REGISTRY=host/path pushes there; else a running development cluster gets the images. IMAGE_BUILDER=docker, podman
 or buildah chooses the program. Prints the images by digest.

@@ -2,7 +2,7 @@
 
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from infra.images.host import secrets
 from infra.images.inputs import TARGETS, Target
 from infra.images.lockfile import Built
 from tasks.errors import PlatformError, SpecError
+from tasks.platform_lock import PlatformLock, load_lock
 
 Say = Callable[[str], None]
 
@@ -30,18 +31,24 @@ class Work:
     say: Say
 
 
-def chosen(names: Sequence[str]) -> tuple[Target, ...]:
-    """Pure: the images of these names; all without names. Raises SpecError."""
+def wanted(lock: PlatformLock) -> frozenset[str]:
+    """Pure: the images of the components that the lock enables."""
+    return frozenset(name for component in lock.components if component.enabled for name in component.images)
+
+
+def chosen(names: Sequence[str], unnamed: Collection[str]) -> tuple[Target, ...]:
+    """Pure: the images of these names; without names those of `unnamed`. Raises SpecError."""
     unknown = sorted(set(names) - {target.name for target in TARGETS})
     if unknown:
         allowed = ", ".join(target.name for target in TARGETS)
         raise SpecError("make images", f"there is no image {unknown[0]!r}", f"Allowed here: {allowed}.")
-    return tuple(target for target in TARGETS if target.name in names or not names)
+    return tuple(target for target in TARGETS if target.name in (names or unnamed))
 
 
 def make(work: Work, names: Sequence[str]) -> dict[str, Built]:
-    """Make the images of these names, one after the other; each is usable when the next begins."""
-    targets = chosen(names)
+    """Make the images of these names (without any: those that the lock enables), one after the other; each is usable
+    when the next begins."""
+    targets = chosen(names, wanted(load_lock(work.root / "infra" / "platform.yaml")))
 
     @cache
     def builder() -> Builder:

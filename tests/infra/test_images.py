@@ -16,7 +16,7 @@ from infra.images import archive, delivery, host, inputs, lockfile
 from infra.images.archive import Entry
 from infra.images.builders import candidates
 from infra.images.lockfile import Built
-from infra.images.make import chosen, project_version
+from infra.images.make import chosen, project_version, wanted
 from tasks.errors import PlatformError, SpecError
 from tasks.platform_lock import load_lock
 from tasks.settings import ROOT
@@ -352,10 +352,11 @@ def test_bootstrap_reads_what_is_written_here(tmp_path: Path) -> None:
 
 
 def test_an_image_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    assert [target.name for target in chosen(["flow", "mlflow"])] == ["flow", "mlflow"]
-    assert chosen([]) == inputs.TARGETS
+    enabled = wanted(load_lock())
+    assert [target.name for target in chosen(["flow", "notebook"], enabled)] == ["flow", "notebook"]
+    assert {target.name for target in chosen([], enabled)} == {"flow", "flow-spark", "mlflow", "model-server"}
     with pytest.raises(SpecError, match=r"no image 'spark'.*model-server, flow, mlflow, flow-spark"):
-        chosen(["spark"])
+        chosen(["spark"], enabled)
 
 
 def test_what_was_pushed_is_not_pushed_again(tmp_path: Path) -> None:

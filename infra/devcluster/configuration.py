@@ -116,8 +116,8 @@ _KUBELET: dict[str, Any] = {
     "clusterDNS": [DNS_SERVICE],
     "clusterDomain": "cluster.local",
     "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-    # The disk is the user's own: only a really full one evicts.
-    "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
+    # The disk is the user's own, and no registry gives back an image that was removed to make room.
+    "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
     # Images cannot be pulled again, so none is collected.
     "imageGCHighThresholdPercent": 100,
     "imageGCLowThresholdPercent": 99,

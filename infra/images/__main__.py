@@ -1,5 +1,6 @@
-"""`make images [IMAGES="NAME ..."]`: python -m infra.images [NAME ...]; without names, what infra/platform.yaml enables.
+"""`make images [IMAGES="NAME ..."]`: python -m infra.images [NAME ...]
 
+Without names those of the components that infra/platform.yaml enables.
 REGISTRY=host/path pushes there; else a running development cluster gets the images. IMAGE_BUILDER=docker, podman
 or buildah chooses the program. Prints the images by digest.
 """

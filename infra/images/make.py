@@ -46,7 +46,7 @@ def chosen(names: Sequence[str], unnamed: Collection[str]) -> tuple[Target, ...]
 
 
 def make(work: Work, names: Sequence[str]) -> dict[str, Built]:
-    """Make the images of these names, without any those that the lock enables; each is usable when the next begins."""
+    """Make the images of these names, or those that the lock enables; each is usable when the next begins."""
     targets = chosen(names, wanted(load_lock(work.root / "infra" / "platform.yaml")))
 
     @cache

@@ -9,6 +9,7 @@ import pytest
 
 from tasks import handover
 from tasks.handover import RESULTS
+from tasks.housekeeping import Housekeeping
 from tasks.prediction import NewCategories
 from tasks.releasing import ReleaseResult
 from tasks.results import RetrainResult
@@ -28,6 +29,7 @@ EXAMPLES: dict[str, Any] = {
         "m", 2, "sha256:1", "run", "polars", "f", "s3://b/scores", 10,
         {"carrier": NewCategories(rows=3, values=("XX",))},
     ),
+    "housekeeping": Housekeeping(True, ("a/b",), ("s3://b/prepared/m/k",), ("m m-1",), ("m r (2026-01-01)",)),
 }  # fmt: skip
 
 

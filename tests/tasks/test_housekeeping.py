@@ -10,7 +10,6 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks import old_data, old_jobs, preparation, sources, store
-from tasks.housekeeping import Housekeeping
 from tasks.old_data import unused
 from tasks.old_jobs import EndedJob, ended
 from tasks.old_runs import Referred, RetrainRun, Stored, leaving, references
@@ -165,13 +164,6 @@ def test_unused_data_are_removed_and_nothing_else(
     }
     assert set(store.list_files(root)) == {store.join(root, path) for path in kept}
     assert old_data.remove(found) == found, "removing again is harmless"
-
-
-def test_the_result_survives_its_way_through_prefect() -> None:
-    from pydantic import TypeAdapter
-
-    adapter, result = TypeAdapter(Housekeeping), Housekeeping(True, ("a/b",), ("s3://x",), (), ("r",))
-    assert adapter.validate_python(adapter.dump_python(result, mode="json")) == result
 
 
 def test_jobs_are_looked_for_in_the_namespaces_of_the_platform_and_removed_with_their_pods(

@@ -9,7 +9,8 @@ from tasks.platform_lock import load_lock
 from tests.cluster.outside import Outside
 from tests.cluster.pods import SETTLED, run
 
-PLATFORM, TRAINING, SERVING = load_lock().namespaces.model_dump().values()
+SPACES = load_lock().namespaces
+PLATFORM, TRAINING, SERVING = SPACES.platform, SPACES.training, SPACES.serving
 BUCKET = load_lock().store.bucket
 
 TRY = f"""{SETTLED}

@@ -8,7 +8,8 @@ from tasks.platform_lock import load_lock
 from tests.cluster.outside import Outside
 from tests.cluster.pods import kubectl, run
 
-PLATFORM, TRAINING, SERVING = load_lock().namespaces.model_dump().values()
+SPACES = load_lock().namespaces
+PLATFORM, TRAINING, SERVING = SPACES.platform, SPACES.training, SPACES.serving
 STORE, POSTGRES, MLFLOW, PREFECT, KUBERNETES = "store", "postgres", "mlflow", "prefect", "kubernetes"
 METADATA, INSIDE = "metadata of a cloud", "a port of the store that asks for no key"
 

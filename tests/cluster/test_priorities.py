@@ -13,7 +13,8 @@ from tests.cluster.outside import Outside
 from tests.cluster.platform_state import get
 from tests.cluster.pods import kubectl
 
-PLATFORM, TRAINING, SERVING = load_lock().namespaces.model_dump().values()
+SPACES = load_lock().namespaces
+PLATFORM, TRAINING, SERVING = SPACES.platform, SPACES.training, SPACES.serving
 FREE = 200
 """Thousandths of a processor that the first training leaves of the node with the most room."""
 

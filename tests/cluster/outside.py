@@ -88,6 +88,8 @@ def outside(name: str, kubeconfig: Path, home: Path) -> Iterator[Outside]:
     host, port = api_server(kubeconfig)
     pair, peer = f"{name[:9]}-a", f"{name[:9]}-b"
     inside = ["ip", "netns", "exec", name]
+    for left in (["netns", "delete", name], ["link", "delete", pair]):  # by a run that was killed
+        subprocess.run(["ip", *left], capture_output=True, timeout=30, check=False)
     _run("ip", "netns", "add", name)
     try:
         _run("ip", "link", "add", pair, "type", "veth", "peer", "name", peer)

@@ -40,9 +40,9 @@ def ask(method, path, body=None):
     )
     try:
         with urllib.request.urlopen(request) as answer:
-            return answer.status
+            return str(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        return error.read().decode()
 
 name = 'access-' + uuid.uuid4().hex
 print(json.dumps({{
@@ -57,6 +57,8 @@ print(json.dumps({{
 """
 
 
+REFUSED = ("aliases are moved by releases", "is the administrator's")
+"""How the platform's own policy says no."""
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -96,10 +98,11 @@ def test_an_identity_does_its_own_work_and_no_others(platform_up: Outside, ident
             "elsewhere",
         )
     }
-    assert said.pop("reads") == said.pop("logs") == 200
+    assert said.pop("reads") == said.pop("logs") == "200"
     # What it may do is refused for another reason: there is no such model.
-    may = {"training": set(), "release": {"aliases"}, "notebook": set()}[identity]
-    assert {what for what, status in said.items() if status != 403} == may, json.dumps(said)
+    may = {"training": {"registers"}, "release": {"aliases"}, "notebook": set()}[identity]
+    allowed = {what for what, answer in said.items() if not any(policy in answer for policy in REFUSED)}
+    assert allowed == may, json.dumps(said)
 
 
 def test_nobody_reaches_mlflow_without_a_login(platform_up: Outside) -> None:

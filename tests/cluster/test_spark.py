@@ -81,8 +81,9 @@ def stop(driver: Driver, name: str) -> None:
     """Send the signal to the script that works there."""
     script = (
         "import os, psutil, signal\n"
-        "for process in psutil.process_iter():\n"
-        "    if 'spark.working' in ' '.join(process.cmdline()) and process.pid != os.getpid():\n"
+        "for process in psutil.process_iter(['cmdline']):\n"  # None for one that has ended
+        "    command = ' '.join(process.info['cmdline'] or ())\n"
+        "    if 'spark.working' in command and process.pid != os.getpid():\n"
         f"        process.send_signal(signal.SIG{name})\n"
     )
     kubectl(driver.cli, "exec", "--namespace", TRAINING, driver.name, "--", "python", "-c", script)
@@ -117,7 +118,7 @@ def test_executors_without_room_are_named_with_the_reason(driver: Driver) -> Non
         SLIPWAY_SPARK_EXECUTOR_MEMORY="900Gi", SLIPWAY_SPARK_TIMEOUT="10",
     )  # fmt: skip
     assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
+    last = done.stderr.strip().splitlines()[-2]  # kubectl has the last word
     assert "Spark's executors (1, each with 300m processors and 900Gi): do not come up" in last
     assert "Insufficient memory" in last
     assert "executor_memory" in last

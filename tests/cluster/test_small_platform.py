@@ -149,16 +149,16 @@ def test_what_was_changed_deleted_and_added_by_hand_is_named_and_put_right(small
 
 def test_a_release_that_a_killed_helm_left_pending_is_recovered(small: Small) -> None:
     """The newest revision as a helm leaves it that is killed while it waits."""
-    newest = statuses(small, "beta")
-    name = f"sh.helm.release.v1.beta.v{len(newest)}"
-    (secret,) = get(small.cli, PLATFORM, "secrets", "--field-selector", f"metadata.name={name}")
+    found = get(small.cli, PLATFORM, "secrets", "--selector", "owner=helm,name=beta")
+    secret = max(found, key=lambda one: int(one["metadata"]["labels"]["version"]))
+    name, revision = secret["metadata"]["name"], secret["metadata"]["labels"]["version"]
     release = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
     release["info"]["status"] = "pending-upgrade"
     data = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(release).encode()))).decode()
     change = {"metadata": {"labels": {"status": "pending-upgrade"}}, "data": {"release": data}}
     at(small, "patch", "secret", name, "--type=merge", "--patch", json.dumps(change))
 
-    assert small.plan()["beta"][1] == [f"revision {len(newest)} of the Helm release is pending-upgrade"]
+    assert small.plan()["beta"][1] == [f"revision {revision} of the Helm release is pending-upgrade"]
     done = small.run("bootstrap")
     assert done.returncode == 0, done.stderr
     assert "was left pending-upgrade by a killed helm: unlocked" in done.stderr
@@ -199,7 +199,7 @@ def test_a_cluster_of_another_version_is_refused(small: Small) -> None:
 
 def test_what_another_has_made_is_refused_before_anything_is_written(small: Small) -> None:
     small.components = ("alpha", "beta", "gamma")
-    at(small, "create", "configmap", "gamma")
+    at(small, "create", "configmap", "gamma", "--from-literal=whose=another's")
     try:
         assert refused(small) == (
             "another installation: has what the platform would make: "
@@ -217,15 +217,16 @@ def test_pods_that_no_node_has_room_for_are_refused(small: Small) -> None:
 
 def test_an_image_that_no_node_can_pull_is_refused_and_the_namespace_of_its_job_goes(small: Small) -> None:
     image, _, digest = NOWHERE.partition("@")
-    images = small.lock()["images"] | {"mlflow": {"image": image, "tag": "1", "digest": digest}}
+    images = small.lock()["images"] | {"nowhere": {"image": image, "tag": "1", "digest": digest}}
     small.sections = {"images": images, "components": [
         *small.lock()["components"],
-        {"name": "gamma", "chart": "tests/cluster/charts/gamma", "version": "0.1.0", "images": ["mlflow"]},
+        {"name": "gamma", "chart": "tests/cluster/charts/gamma", "version": "0.1.0", "images": ["nowhere"]},
     ]}  # fmt: skip
     said = refused(small)
     assert f"cannot pull {NOWHERE}" in said
 
 
+@pytest.mark.slow  # the pod tries for a minute
 def test_an_external_postgres_that_no_pod_reaches_is_refused(small: Small) -> None:
     small.sections = {"postgres": {"host": "127.0.0.1", "port": 1, "external": True}}
     small.region = "eu-west-1"
@@ -234,9 +235,9 @@ def test_an_external_postgres_that_no_pod_reaches_is_refused(small: Small) -> No
 
 def test_an_account_without_rights_is_told_which_it_lacks(small: Small) -> None:
     """By a role that may only look."""
-    who = ("--as=system:serviceaccount:small:looker", "--as-group=system:authenticated")
+    at(small, "create", "serviceaccount", "looker")
     config = json.loads(kubectl(small.cli, "config", "view", "--raw", "--minify", "--output", "json"))
-    config["users"][0]["user"] |= {"as": who[0].removeprefix("--as="), "as-groups": ["system:authenticated"]}
+    config["users"][0]["user"] = {"token": at(small, "create", "token", "looker").strip()}
     at(small, "create", "clusterrolebinding", "small-looker", "--clusterrole=small-looker",
        "--serviceaccount=small:looker")  # fmt: skip
     kinds = "nodes,pods,secrets,namespaces,configmaps,services,storageclasses,customresourcedefinitions"
@@ -248,6 +249,7 @@ def test_an_account_without_rights_is_told_which_it_lacks(small: Small) -> None:
         done = small.cli.slipway("bootstrap", "--json", "--lock", str(small.file), KUBECONFIG=str(file))
     finally:
         kubectl(small.cli, "delete", "clusterrolebinding,clusterrole", "small-looker")
+        at(small, "delete", "serviceaccount", "looker")
     assert done.returncode == 1, done.stdout
     said = json.loads(done.stdout)["error"]
     assert said["object"] == "this account"

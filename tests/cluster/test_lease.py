@@ -73,6 +73,7 @@ def test_a_killed_holder_is_replaced_at_once_on_its_own_machine(platform_up: Out
     assert "watched for" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_holder_of_another_machine_is_watched_and_then_replaced(platform_up: Outside) -> None:
     with holder(platform_up) as process:
         os.kill(process.pid, signal.SIGKILL)
@@ -87,6 +88,7 @@ def test_a_killed_holder_of_another_machine_is_watched_and_then_replaced(platfor
     assert leases(platform_up) == []
 
 
+@pytest.mark.slow
 def test_a_holder_that_slept_through_its_lease_is_stopped(platform_up: Outside) -> None:
     with holder(platform_up) as process:
         os.kill(process.pid, signal.SIGSTOP)

@@ -39,7 +39,7 @@ def measure() -> dict[str, Any]:
     yardstick's locked environment first if it is not there.
     """
     subprocess.run(["uv", "sync", "--frozen", "--quiet", "--project", YARDSTICK], check=True)
-    command = YARDSTICK / ".venv" / "bin" / "mlserver"
+    command = (str(YARDSTICK / ".venv" / "bin" / "mlserver"),)
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
         folder = Path(name)
         with model_server(folder / "ours") as ours, model_server(folder / "theirs", command) as theirs:

@@ -16,7 +16,8 @@ from slipway_model_server.digest import artifact_digest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 IMAGE = Path(__file__).parents[2] / "images" / "model-server"
-COMMAND = IMAGE / ".venv" / "bin" / "mlserver"
+COMMAND = (str(IMAGE / ".venv" / "bin" / "mlserver"),)
+AS_IN_A_POD = (str(IMAGE / ".venv" / "bin" / "python"), "-m", "slipway_model_server.serve")
 RUNTIME = "slipway_model_server.runtime.Runtime"
 
 
@@ -67,7 +68,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def model_server(
-    folder: Path, command: Path = COMMAND, variables: dict[str, str] | None = None
+    folder: Path, command: tuple[str, ...] = COMMAND, variables: dict[str, str] | None = None
 ) -> Iterator[Server]:
     """Run `command` over `folder` with these environment `variables` beside the usual, and stop it at the end."""
     http, grpc = free_ports(2)
@@ -89,7 +90,7 @@ def model_server(
     with (
         (folder / "server.log").open("wb") as log,
         subprocess.Popen(
-            [command, "start", folder], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+            [*command, "start", folder], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         ) as process,
     ):
         try:

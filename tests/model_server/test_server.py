@@ -1,6 +1,7 @@
 """A real MLServer answers, over REST and gRPC, what the trained Pipeline answers."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tritonclient.grpc as triton
+from grpc import ChannelConnectivity
 from slipway_model_server.digest import artifact_digest
+from slipway_model_server.serve import CONNECTION_SECONDS
 from tritonclient.utils import InferenceServerException
 
+from tasks.serving.seldon_manifest import DRAIN_SECONDS
 from tests.model_server import wire
 from tests.model_server.conftest import make_frame, make_pipeline, store
-from tests.model_server.server import Server, model_server
+from tests.model_server.server import AS_IN_A_POD, Server, model_server
 
 
 def assert_same(answer: dict[str, Any], pipeline: Any, frame: pd.DataFrame) -> None:
@@ -256,7 +260,7 @@ def test_digest_and_version_of_the_environment_win(stored: Path, frame: pd.DataF
 def test_a_server_that_is_about_to_end_sends_its_rest_clients_elsewhere(
     stored: Path, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """It still answers; over gRPC nothing changes, because there the protocol says goodbye itself."""
+    """It still answers; over gRPC nothing changes, because there connections end by themselves (the next test)."""
     leaving = tmp_path / "leaving"
     with model_server(tmp_path / "server", variables={"SLIPWAY_DRAIN_FILE": str(leaving)}) as server:
         assert server.load("flights", stored).status_code == 200
@@ -272,3 +276,19 @@ def test_a_server_that_is_about_to_end_sends_its_rest_clients_elsewhere(
         assert (
             server.grpc.infer("flights", wire.grpc_inputs(frame.head(1))).as_numpy("prediction") is not None
         )
+
+
+def test_a_grpc_connection_is_asked_to_end_before_its_server_does_and_loses_nothing(
+    stored: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    assert CONNECTION_SECONDS * 1.1 < DRAIN_SECONDS
+    with model_server(tmp_path / "server", AS_IN_A_POD) as server:
+        assert server.load("flights", stored).status_code == 200
+        inputs, seen = wire.grpc_inputs(frame.head(1)), []
+        server.grpc._channel.subscribe(seen.append)
+        asked, until = 0, time.monotonic() + 3 * CONNECTION_SECONDS
+        while time.monotonic() < until:
+            server.grpc.infer("flights", inputs)  # raises if it is lost
+            asked += 1
+    assert asked > 100
+    assert seen.count(ChannelConnectivity.READY) >= 3, seen

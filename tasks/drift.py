@@ -13,7 +13,7 @@ from typing import Any
 from tasks import additions, fields
 from tasks.errors import PlatformError
 from tasks.helm import Chart
-from tasks.kubernetes import Manifest, api_client
+from tasks.kubernetes import Manifest, api_client, often
 
 MANAGER = "helm"
 """Under which Helm applies."""
@@ -106,7 +106,7 @@ def state(server: Any, chart: Chart, manifest: Manifest) -> Manifest | None:
 
     resource, name, space = _place(as_helm(chart, manifest))
     try:
-        found: Manifest = server.get(resource, name, **space).to_dict()
+        found: Manifest = often(lambda: server.get(resource, name, **space)).to_dict()
     except ApiError as error:
         if error.status.code == 404:
             return None
@@ -123,8 +123,10 @@ def _differences(server: Any, chart: Chart, manifest: Manifest) -> list[str]:
         return ["is not there"]
     resource, name, space = _place(made)
     try:
-        wanted = server.patch(
-            resource, name, made, patch_type=PatchType.APPLY, force=True, dry_run=True, **space
+        wanted = often(
+            lambda: server.patch(
+                resource, name, made, patch_type=PatchType.APPLY, force=True, dry_run=True, **space
+            )
         ).to_dict()
     except ApiError as error:
         if error.status.code == 422:

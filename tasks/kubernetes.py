@@ -95,7 +95,7 @@ class Cluster:
         """The object as it is now, or None if there is none (or no such kind)."""
         try:
             with _said("get", kind, name):
-                found = _often(lambda: self._api.get(_resource(kind), name, **self._place(kind, namespace)))
+                found = often(lambda: self._api.get(_resource(kind), name, **self._place(kind, namespace)))
         except PlatformError as error:
             if _status(error.__cause__) == 404:
                 return None
@@ -109,7 +109,7 @@ class Cluster:
         place: dict[str, Any] = self._place(kind, namespace)
         try:
             with _said("list", kind, ""):
-                found = _often(
+                found = often(
                     lambda: list(self._api.list(_resource(kind), labels=dict(labels or {}), **place))
                 )
         except PlatformError as error:
@@ -128,7 +128,7 @@ class Cluster:
         kind, name = kind_of(manifest), str(manifest["metadata"]["name"])
         place = self._place(kind, manifest["metadata"].get("namespace"))
         with _said("patch", kind, name):
-            applied = _often(
+            applied = often(
                 lambda: self._api.patch(
                     _resource(kind), name, manifest, patch_type=PatchType.APPLY, force=True, **place
                 )
@@ -141,7 +141,7 @@ class Cluster:
         place = self._place(kind, manifest["metadata"].get("namespace"))
         try:
             with _said("create", kind, name):
-                _often(lambda: self._api.create(_resource(kind)(manifest), **place))
+                often(lambda: self._api.create(_resource(kind)(manifest), **place))
         except Conflict:
             return False
         return True
@@ -154,7 +154,7 @@ class Cluster:
         from lightkube.types import PatchType
 
         with _said("patch", kind, name):
-            patched = _often(
+            patched = often(
                 lambda: self._api.patch(
                     _resource(kind), name, change, patch_type=PatchType.MERGE, **self._place(kind, namespace)
                 )
@@ -168,7 +168,7 @@ class Cluster:
         place: dict[str, Any] = self._place(kind, namespace)
         try:
             with _said("delete", kind, name):
-                _often(
+                often(
                     lambda: self._api.delete(_resource(kind), name, cascade=CascadeType.BACKGROUND, **place)
                 )
         except PlatformError as error:
@@ -254,11 +254,8 @@ def _plain(found: Any) -> Manifest:
     return cast(Manifest, found.to_dict())
 
 
-def _often(request: Callable[[], T]) -> T:
-    """The answer, asked for again while the server is not there, or fails, for a moment.
-
-    All requests of this module may be repeated.
-    """
+def often(request: Callable[[], T]) -> T:
+    """The answer to a request that may be repeated: again while the server is not there or fails for a moment."""
     import httpx2
 
     for attempt in range(1, ATTEMPTS + 1):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.drift import OF_THE_CLUSTER, plural
 from tasks.errors import PlatformError
-from tasks.kubernetes import Manifest, api_client
+from tasks.kubernetes import Manifest, api_client, often
 from tasks.platform_lock import PlatformLock
 
 WRITES = ("get", "create", "patch", "delete")
@@ -118,5 +118,5 @@ def allowed(api: Any, right: Right) -> bool:
         verb=right.verb, group=right.group, resource=resource, subresource=part, namespace=right.namespace
     )
     review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=wanted))
-    answer = api.create(review)
+    answer = often(lambda: api.create(review))
     return bool(answer.status and answer.status.allowed)

@@ -254,5 +254,5 @@ def test_an_account_without_rights_is_told_which_it_lacks(small: Small) -> None:
     said = json.loads(done.stdout)["error"]
     assert said["object"] == "this account"
     assert "create, delete, patch secrets in small" in said["observed"]
-    assert "create, delete, patch priorityclasses in the cluster" in said["observed"]
+    assert "create, delete, get, patch priorityclasses in the cluster" in said["observed"]
     assert "get, list" not in said["observed"].partition("nodes")[2]

@@ -56,6 +56,7 @@ def weights(cli: Outside, model: str) -> list[dict[str, int]]:
     ]
 
 
+@pytest.mark.slow
 def test_with_the_gateway_api_each_model_has_a_route_with_weights(
     platform_up: Outside, pod: Releaser, given_charts: tuple[str, ...], with_a_class: str
 ) -> None:

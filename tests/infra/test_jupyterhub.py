@@ -3,6 +3,7 @@
 import asyncio
 import runpy
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,11 +26,26 @@ class Chart:
         )
 
 
+NOWHERE = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:9"}}],
+    "users": [{"name": "nobody", "user": {"token": "none"}}],
+    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "nobody"}}],
+    "current-context": "none",
+}
+"""The spawner reads a configuration when it is made, and asks no server here."""
+
+
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The file's names after it ran as the chart runs it."""
+    from kubernetes_asyncio.config import kube_config
     from traitlets.config import Config
 
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(NOWHERE))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     monkeypatch.setitem(sys.modules, "z2jh", Chart)  # type: ignore[arg-type]
     return runpy.run_path(str(FOLDER / "hub.py"), init_globals={"c": Config()})
 

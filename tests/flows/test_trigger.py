@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.usefixtures("first_retrain")]
 
 def test_a_triggered_run_is_followed_to_its_result(platform: Settings) -> None:
     said: list[str] = []
-    done = trigger("retrain", "iris", say=said.append, engine="pandas")
+    done = trigger("retrain", "iris", say=said.append, engine="pandas", force=True)
     assert done.result.model == "iris"
     assert done.state == done.result.outcome.capitalize()
     assert done.url.startswith(platform.prefect_url.removesuffix("/api"))

@@ -45,13 +45,14 @@ def bootstrap(
         Use every component to see that it works, also those that did not change.
     """
     ready = _alone()
+    from tasks.platform_lock import LOCK
+
     if plan or check:
         from flows.plan import plan_bootstrap
 
         ready()
-        return plan_bootstrap(lock or _lock(), charts=charts, check=check)
+        return plan_bootstrap(lock or LOCK, charts=charts, check=check)
     from flows.bootstrap import bootstrap as flow
-    from tasks.platform_lock import LOCK
 
     ready()
     return flow(lock or LOCK, verify_all=verify, charts=charts)
@@ -123,12 +124,6 @@ def _alone() -> Callable[[], None]:
     ready = own_server(settings().home)
     console.follow_flows()
     return ready
-
-
-def _lock() -> Path:
-    from tasks.platform_lock import LOCK
-
-    return LOCK
 
 
 def _forget(home: Path, platform: str) -> None:

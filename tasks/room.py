@@ -1,17 +1,12 @@
 """Whether the nodes have room for the pods of charts that are not installed yet. Pure."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tasks.errors import PlatformError
 from tasks.kubernetes import Manifest
+from tasks.resources import quantity, requested
 
-UNITS = {
-    "": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50,
-}  # fmt: skip
-QUANTITY = re.compile(r"([0-9.]+(?:[eE][0-9]+)?)([A-Za-z]*)")
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 """Effects of a node's taints, which none of our pods tolerates."""
 
@@ -76,7 +71,7 @@ def free_on(nodes: Iterable[Manifest], pods: Iterable[Manifest]) -> dict[str, Ne
 
 def of_node(node: Manifest) -> Needs:
     has = node["status"]["allocatable"]
-    return Needs(amount(has["cpu"]), amount(has["memory"]), amount(has.get("pods", "110")))
+    return Needs(quantity(has["cpu"]), quantity(has["memory"]), quantity(has.get("pods", "110")))
 
 
 def takes_pods(node: Manifest) -> bool:
@@ -89,27 +84,6 @@ def takes_pods(node: Manifest) -> bool:
 
 
 def asked(pod: Manifest) -> Needs:
-    """What the scheduler reckons for a pod: its containers together, or its largest init container."""
-    together = [requests(each) for each in pod.get("containers", ())]
-    before = [requests(each) for each in pod.get("initContainers") or ()]
-    return Needs(
-        max([sum(one.cpu for one in together), *(one.cpu for one in before)]),
-        max([sum(one.memory for one in together), *(one.memory for one in before)]),
-    )
-
-
-def requests(container: Manifest) -> Needs:
-    """A limit without a request is a request."""
-    resources = container.get("resources") or {}
-    said = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return Needs(amount(said.get("cpu", "0")), amount(said.get("memory", "0")))
-
-
-def amount(quantity: str | int | float) -> float:
-    """A quantity as Kubernetes writes it."""
-    found = QUANTITY.fullmatch(str(quantity))
-    if found is None or found[2] not in UNITS:
-        raise PlatformError(
-            f"quantity {quantity!r}", "is none that Kubernetes knows", "Write 500m, 2 or 2Gi."
-        )
-    return float(found[1]) * UNITS[found[2]]
+    """What the scheduler reckons for a pod."""
+    found = requested(pod)
+    return Needs(found.cpu, found.memory)

@@ -4,20 +4,16 @@ Pure but for the last function: a pod belongs to whoever its labels name. A mode
 and those that train or score it; a notebook's are its user's; so are Spark's executors of either.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.errors import PlatformError
 from tasks.kubernetes import POD, POD_METRICS, Kind, Manifest, client
+from tasks.resources import Amount, amount, requested, total
 
 Owner = Literal["component", "model", "user"]
 
-UNITS = {
-    "": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
-}  # fmt: skip
 USER = "hub.jupyter.org/username"
 """On the pod of a notebook: as a label a slug, as an annotation the name itself."""
 DEPLOYMENT_NAME = "prefect.io/deployment-name"
@@ -37,18 +33,6 @@ class Usage:
     memory_used: int | None
 
 
-@dataclass(frozen=True)
-class Amount:
-    cpu: float = 0.0
-    memory: float = 0.0
-
-    def __add__(self, other: "Amount") -> "Amount":
-        return Amount(self.cpu + other.cpu, self.memory + other.memory)
-
-    def at_least(self, other: "Amount") -> "Amount":
-        return Amount(max(self.cpu, other.cpu), max(self.memory, other.memory))
-
-
 Name = tuple[str, str]
 """Namespace and name of a pod."""
 
@@ -57,7 +41,7 @@ def usage(
     pods: Sequence[Manifest], measured: Iterable[Manifest], models: Mapping[str, str]
 ) -> tuple[Usage, ...]:
     """The pods that are not over, by owner. `models`: Prefect deployment -> the model that it is of."""
-    used = {name_of(each): _sum(amount(one["usage"]) for one in each["containers"]) for each in measured}
+    used = {name_of(each): total(amount(one["usage"]) for one in each["containers"]) for each in measured}
     living = [pod for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")]
     by_name = {name_of(pod): pod for pod in pods}
     owned: dict[tuple[Owner, str], list[Manifest]] = {}
@@ -67,9 +51,9 @@ def usage(
 
 
 def _usage(who: Owner, name: str, pods: list[Manifest], used: Mapping[Name, Amount]) -> Usage:
-    wanted = _sum(requested(pod["spec"]) for pod in pods)
+    wanted = total(requested(pod["spec"]) for pod in pods)
     known = [used[name_of(pod)] for pod in pods if name_of(pod) in used]
-    now = _sum(known)
+    now = total(known)
     return Usage(
         who, name, len(pods), round(wanted.cpu, 3), int(wanted.memory),
         round(now.cpu, 3) if known else None, int(now.memory) if known else None,
@@ -101,38 +85,8 @@ def models_of(document: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(model) for name, model in found.items() if model}
 
 
-def requested(spec: Manifest) -> Amount:
-    """What a node keeps for the pod: its containers, or one that runs before them if that asks for more."""
-    first = spec.get("initContainers") or ()
-    beside = [one for one in first if one.get("restartPolicy") == "Always"]
-    whole = _sum(_asked(one) for one in (*spec["containers"], *beside))
-    for one in first:
-        whole = whole.at_least(_asked(one))
-    return whole
-
-
-def _asked(container: Manifest) -> Amount:
-    return amount((container.get("resources") or {}).get("requests") or {})
-
-
-def amount(resources: Mapping[str, str]) -> Amount:
-    return Amount(quantity(resources.get("cpu", "0")), quantity(resources.get("memory", "0")))
-
-
-def quantity(text: str) -> float:
-    """What Kubernetes means by `250m`, `2Gi`, `1e3` or `81527103n`."""
-    matched = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)", text)
-    if matched is None or matched[2] not in UNITS:
-        raise PlatformError(f"quantity {text!r}", "is none that Kubernetes has", "See the pods' resources.")
-    return float(matched[1]) * UNITS[matched[2]]
-
-
 def name_of(thing: Manifest) -> Name:
     return thing["metadata"]["namespace"], thing["metadata"]["name"]
-
-
-def _sum(amounts: Iterable[Amount]) -> Amount:
-    return sum(amounts, Amount())
 
 
 def look(spaces: Iterable[str], models: Mapping[str, str]) -> tuple[tuple[Usage, ...], str | None]:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import PlatformError
-from tasks.room import Needs, amount, asked, check_room, free_on, takes_pods, wanted_by
+from tasks.room import Needs, asked, check_room, free_on, takes_pods, wanted_by
 
 GI = 2.0**30
 
@@ -26,28 +26,6 @@ def workload(kind: str, name: str, replicas: int, memory: str) -> dict[str, Any]
         "metadata": {"name": name},
         "spec": {"replicas": replicas, "template": {"spec": spec}},
     }
-
-
-@pytest.mark.parametrize(
-    ("quantity", "number"),
-    [
-        ("2", 2),
-        ("500m", 0.5),
-        ("1Gi", GI),
-        ("1500M", 1.5e9),
-        ("0.5", 0.5),
-        ("1e3", 1000),
-        ("16Ki", 16384),
-        (3, 3),
-    ],
-)
-def test_quantities_are_read_as_kubernetes_writes_them(quantity: Any, number: float) -> None:
-    assert amount(quantity) == pytest.approx(number)
-
-
-def test_a_quantity_that_is_none_is_refused() -> None:
-    with pytest.raises(PlatformError, match="'2GB'"):
-        amount("2GB")
 
 
 def test_a_pod_asks_for_its_containers_together_or_its_largest_init_container() -> None:

@@ -10,8 +10,8 @@ import yaml
 from flows.show import show
 from tasks.cluster_status import ClusterStatus, Part
 from tasks.deployments import FILE
-from tasks.errors import PlatformError
-from tasks.usage import NO_METRICS, Usage, look, models_of, quantity, requested, usage
+from tasks.resources import requested
+from tasks.usage import NO_METRICS, Usage, look, models_of, usage
 from tests.tasks.test_kubernetes import Api, api
 
 __all__ = ["api"]  # a fixture
@@ -97,20 +97,6 @@ def test_a_pod_asks_for_what_its_node_keeps_for_it() -> None:
     first = [container("2", "32Mi"), container("50m", "32Mi", restartPolicy="Always")]
     found = requested({"containers": [container(), container(), {}], "initContainers": first})
     assert (found.cpu, found.memory) == (2.0, 160 * 2**20)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("0", 0), ("2", 2), ("250m", 0.25), ("1.5", 1.5), ("7n", 7e-9), ("3Ki", 3072), ("2G", 2e9), ("1e3", 1000)],
-)  # fmt: skip
-def test_quantities_are_as_kubernetes_writes_them(text: str, number: float) -> None:
-    assert quantity(text) == pytest.approx(number)
-
-
-@pytest.mark.parametrize("text", ["", "2Xi", "many", "2 Gi"])
-def test_another_quantity_is_named(text: str) -> None:
-    with pytest.raises(PlatformError, match="is none that Kubernetes has"):
-        quantity(text)
 
 
 def test_the_deployments_of_the_file_are_of_the_models_that_they_run_for() -> None:

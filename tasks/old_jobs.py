@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from tasks.jobs import end_of
 from tasks.kubernetes import JOB, Manifest, client
-from tasks.secrets import MADE_BY
+from tasks.secrets import is_ours
 from tasks.settings import settings
 
 PREFECT = "prefect.io/"
@@ -30,21 +31,14 @@ def ended(jobs: Iterable[Manifest], before: datetime) -> tuple[EndedJob, ...]:
     return tuple(
         EndedJob(job["metadata"]["namespace"], job["metadata"]["name"])
         for job in jobs
-        if _ours(job) and (when := _end(job)) is not None and when < before
+        if _ours(job)
+        and (end := end_of(job)) is not None
+        and datetime.fromisoformat(end["lastTransitionTime"]) < before
     )
 
 
 def _ours(job: Manifest) -> bool:
-    labels: dict[str, str] = job["metadata"].get("labels") or {}
-    return MADE_BY.items() <= labels.items() or any(label.startswith(PREFECT) for label in labels)
-
-
-def _end(job: Manifest) -> datetime | None:
-    """When a Job ended, completed or failed; None while it has not."""
-    for condition in (job.get("status") or {}).get("conditions") or ():
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-            return datetime.fromisoformat(condition["lastTransitionTime"])
-    return None
+    return is_ours(job) or any(label.startswith(PREFECT) for label in job["metadata"].get("labels") or {})
 
 
 def find(before: datetime) -> tuple[EndedJob, ...]:

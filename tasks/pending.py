@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.errors import PlatformError
+from tasks.jobs import end_of
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, client
 from tasks.pods import trouble
 from tasks.prefect_api import ask
@@ -62,9 +63,7 @@ def seconds(annotation: str | None) -> float:
 
 
 def has_ended(job: Manifest) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    ended = {each["type"] for each in conditions if each["status"] == "True"}
-    return "deletionTimestamp" in job["metadata"] or not ended.isdisjoint(("Complete", "Failed"))
+    return "deletionTimestamp" in job["metadata"] or end_of(job) is not None
 
 
 def is_pending(pod: Manifest) -> bool:

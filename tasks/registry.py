@@ -7,7 +7,7 @@ accounts: those of the chart `base` name it, and so does `default` of each names
 from tasks.errors import PlatformError
 from tasks.kubernetes import SECRET, SERVICE_ACCOUNT, Cluster, Manifest
 from tasks.platform_lock import PlatformLock
-from tasks.secrets import MADE_BY
+from tasks.secrets import MADE_BY, is_ours
 
 TYPE = "kubernetes.io/dockerconfigjson"
 ACCOUNT = "default"
@@ -67,8 +67,3 @@ def same_secret(there: Manifest | None, wanted: Manifest) -> bool:
 
 def names_of(account: Manifest | None) -> list[str]:
     return [str(each["name"]) for each in (account or {}).get("imagePullSecrets") or []]
-
-
-def is_ours(account: Manifest | None) -> bool:
-    labels = (account or {}).get("metadata", {}).get("labels") or {}
-    return MADE_BY.items() <= dict(labels).items()

@@ -17,7 +17,7 @@ from tasks.kubernetes import (
 from tasks.platform import RECORD
 from tasks.platform_lock import PlatformLock
 from tasks.programs import find_program
-from tasks.secrets import MADE_BY
+from tasks.secrets import is_ours
 from tasks.seldon_core import remove_definition
 
 PATIENCE = 180.0
@@ -60,18 +60,15 @@ def remove_namespaces(cluster: Cluster, lock: PlatformLock, delete_data: bool) -
     if delete_data:
         doomed = list(names.model_dump().values())
     doomed = [*pulling.left(cluster, names.platform), *doomed]
-    gone = [name for name in doomed if is_ours(cluster, name) and cluster.delete(NAMESPACE, name)]
+    gone = [
+        name for name in doomed if is_ours(cluster.get(NAMESPACE, name)) and cluster.delete(NAMESPACE, name)
+    ]
     if not delete_data:
         cluster.delete(CONFIG_MAP, RECORD)
     wait_gone(cluster, gone)
     if delete_data:
         remove_definition(cluster)
     return tuple(gone)
-
-
-def is_ours(cluster: Cluster, namespace: str) -> bool:
-    labels = dict((cluster.get(NAMESPACE, namespace) or {}).get("metadata", {}).get("labels", {}))
-    return MADE_BY.items() <= labels.items()
 
 
 def wait_gone(cluster: Cluster, namespaces: Iterable[str]) -> None:

@@ -29,6 +29,11 @@ MADE_BY = {"app.kubernetes.io/managed-by": "slipway", "app.kubernetes.io/part-of
 Data = Mapping[str, str]
 
 
+def is_ours(there: Manifest | None) -> bool:
+    """Pure: whether bootstrap made the object, which `MADE_BY` says."""
+    return MADE_BY.items() <= dict((there or {}).get("metadata", {}).get("labels") or {}).items()
+
+
 @dataclass(frozen=True, order=True)
 class Place:
     namespace: str

@@ -28,7 +28,7 @@ from tasks.kubernetes import (
     client,
 )
 from tasks.platform_lock import PlatformLock
-from tasks.secrets import MADE_BY
+from tasks.secrets import MADE_BY, is_ours
 
 COMPONENT = "seldon-core"
 DEFINITION = "seldondeployments.machinelearning.seldon.io"
@@ -77,10 +77,9 @@ def owner(definition: Manifest | None) -> Owner:
     """Pure: who made the custom resource that is there."""
     if definition is None:
         return "nobody"
-    metadata = definition["metadata"]
-    if set(PROVIDED) & set(metadata.get("annotations") or {}):
+    if set(PROVIDED) & set(definition["metadata"].get("annotations") or {}):
         return "cluster"
-    return "us" if MADE_BY.items() <= dict(metadata.get("labels") or {}).items() else "another"
+    return "us" if is_ours(definition) else "another"
 
 
 def as_found(lock: PlatformLock) -> PlatformLock:

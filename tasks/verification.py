@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.errors import PlatformError
 from tasks.hub_secrets import HUB
+from tasks.jobs import end_of
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, api_client, poll
 from tasks.platform_lock import PlatformLock
 from tasks.pods import priority_class, trouble
@@ -89,7 +90,7 @@ def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> 
         ended = poll(lambda: end_of(cluster.get(JOB, job_name)), PATIENCE)
         pods = sorted(cluster.list(POD, {"job-name": job_name}), key=age)
         log = cluster.logs(pods[-1]["metadata"]["name"], lines=40).strip() if pods else ""
-        if ended != "Complete":
+        if ended is None or ended["type"] != "Complete":
             said = log.splitlines()[-1] if log else trouble(pods) or "its pod did not come"
             observed = f"is not well: {said}"
             raise PlatformError(
@@ -108,13 +109,6 @@ def remove(cluster: Cluster, job_name: str) -> None:
     """Take away what a killed bootstrap left: a Job cannot be changed."""
     if cluster.delete(JOB, job_name):
         poll(lambda: True if cluster.get(JOB, job_name) is None else None, 60)
-
-
-def end_of(found: Manifest | None) -> str | None:
-    """Pure: `Complete` or `Failed` once the Job has ended."""
-    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
-    ended = [each["type"] for each in conditions if each["status"] == "True"]
-    return next((each for each in ended if each in ("Complete", "Failed")), None)
 
 
 def job(name: str, check: Check, image: str, namespace: str) -> Manifest:

@@ -1,7 +1,6 @@
 """What charts would make and somebody else has made already: found before anything is written."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from tasks import drift
 from tasks.errors import PlatformError
@@ -10,18 +9,13 @@ from tasks.kubernetes import Manifest
 
 RELEASE, NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 SHOWN = 5
-AT_ONCE = 8
 
 
 def check_conflicts(charts: Iterable[Chart]) -> None:
     """Raise PlatformError naming what stands in the way of charts that are not installed yet."""
-    api = drift.api()
-    wanted = [(chart, each) for chart in charts for each in chart.objects if not drift.is_hook(each)]
-    with ThreadPoolExecutor(AT_ONCE) as beside:
-        there = list(beside.map(lambda one: drift.state(api, *one), wanted))
     found = [
         f"{drift.title(chart, each)}, {owner(state)}"
-        for (chart, each), state in zip(wanted, there, strict=True)
+        for chart, each, state in drift.for_each(charts, drift.state)
         if state is not None and not belongs(state, chart)
     ]
     if found:

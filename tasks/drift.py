@@ -4,16 +4,18 @@ Each object is applied once more as Helm would, in a dry run: what comes back is
 that is installed it differs from what is there only if somebody changed or deleted something by hand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks import additions, fields
 from tasks.errors import PlatformError
 from tasks.helm import Chart
 from tasks.kubernetes import Manifest, api_client, often
+
+T = TypeVar("T")
 
 MANAGER = "helm"
 """Under which Helm applies."""
@@ -32,16 +34,22 @@ KEPT_BY_SERVER = ("managedFields", "resourceVersion", "generation")
 
 def drifted(charts: Iterable[Chart]) -> dict[str, tuple[str, ...]]:
     """By chart, a line for each field that is not as it says; charts without such are left out."""
-    server = api()
-    wanted = [(chart, each) for chart in charts for each in chart.objects if not is_hook(each)]
-    with ThreadPoolExecutor(AT_ONCE) as beside:
-        differs = list(beside.map(lambda one: _differences(server, *one), wanted))
     found: dict[str, tuple[str, ...]] = {}
-    for (chart, each), lines in zip(wanted, differs, strict=True):
+    for chart, each, lines in for_each(charts, _differences):
         if lines:
             about = title(chart, each)
             found[chart.name] = (*found.get(chart.name, ()), *(f"{about}: {line}" for line in lines))
     return found
+
+
+def for_each(
+    charts: Iterable[Chart], look: Callable[[Any, Chart, Manifest], T]
+) -> list[tuple[Chart, Manifest, T]]:
+    """Each object of the charts with what `look` finds, which the API server is asked for; several at once."""
+    server = api()
+    wanted = [(chart, each) for chart in charts for each in chart.objects if not is_hook(each)]
+    with ThreadPoolExecutor(AT_ONCE) as beside:
+        return list(beside.map(lambda one: (*one, look(server, *one)), wanted))
 
 
 def title(chart: Chart, manifest: Manifest) -> str:

@@ -8,6 +8,28 @@ from tasks.kubernetes import POD, Cluster, Manifest
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 ON_THE_WAY = ("PodInitializing", "ContainerCreating", "Completed")
 Part = Literal["platform", "serving", "training"]
+USER = 1000
+"""Whom our images' programs run as."""
+
+
+def confined() -> Manifest:
+    """Security context of a container, for the Pod Security Standard `restricted`; its root is only read."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+
+
+def unprivileged(**more: int) -> Manifest:
+    """Security context of the pod of such containers."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        **more,
+    }
 
 
 def priority_class(platform: str, part: Part) -> str:

@@ -14,7 +14,7 @@ from tasks.errors import PlatformError
 from tasks.kubernetes import JOB, NAMESPACE, POD, SECRET, Cluster, Manifest, client, poll
 from tasks.platform import namespace_manifest
 from tasks.platform_lock import PlatformLock
-from tasks.pods import trouble
+from tasks.pods import confined, trouble, unprivileged
 from tasks.secrets import MADE_BY
 
 PATIENCE = 600.0
@@ -110,12 +110,7 @@ def job(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,
         "imagePullSecrets": [{"name": secret}] if secret else [],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "runAsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": unprivileged(),
         "containers": containers,
     }
     return {
@@ -137,11 +132,7 @@ def container(name: str, image: str, command: list[str]) -> Manifest:
         "imagePullPolicy": "IfNotPresent",
         "command": command,
         "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": confined(),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.errors import PlatformError, SpecError
+from tasks.pods import USER, confined, unprivileged
 from tasks.settings import Settings
 
 Manifest = dict[str, Any]
@@ -112,17 +113,11 @@ def executor_pod(driver: Manifest) -> Manifest:
             **priority,
             "nodeSelector": spec.get("nodeSelector", {}),
             "tolerations": [each for each in spec.get("tolerations", []) if not _given_to_all(each)],
-            "securityContext": {
-                "runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": unprivileged(fsGroup=USER),
             "containers": [
                 {
                     "name": "executor",
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
+                    "securityContext": confined(),
                     "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (of the pod)
                 }
             ],

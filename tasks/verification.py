@@ -5,6 +5,7 @@ and let a good one pass.
 """
 
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from tasks.hub_secrets import HUB
 from tasks.jobs import end_of
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, api_client, poll
 from tasks.platform_lock import PlatformLock
-from tasks.pods import priority_class, trouble
+from tasks.pods import confined, priority_class, trouble, unprivileged
 from tasks.secrets import (
     AUTH,
     MADE_BY,
@@ -81,8 +82,6 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
 def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> str:
     """Run the check's Job to its end and remove it; its last line. Raises PlatformError with its log."""
     manifest = job(name, check, lock.image("flow"), cluster.namespace)
-    priority = priority_class(cluster.namespace, "platform")
-    manifest["spec"]["template"]["spec"]["priorityClassName"] = priority
     job_name = manifest["metadata"]["name"]
     remove(cluster, job_name)
     cluster.apply(manifest)
@@ -112,7 +111,7 @@ def remove(cluster: Cluster, job_name: str) -> None:
 
 
 def job(name: str, check: Check, image: str, namespace: str) -> Manifest:
-    """Pure: the Job of one check."""
+    """Pure: the Job of one check, in the platform's `namespace`."""
     environment: list[dict[str, Any]] = [
         {"name": key, "value": value} for key, value in {**BASE, **check.values}.items()
     ]
@@ -127,23 +126,15 @@ def job(name: str, check: Check, image: str, namespace: str) -> Manifest:
         "command": ["python", "-m", f"tasks.checks.{check.module}"],
         "env": environment,
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": confined(),
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - of the pod's own
     }
     spec = {
         "restartPolicy": "Never",
+        "priorityClassName": priority_class(namespace, "platform"),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "runAsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": unprivileged(),
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
@@ -191,14 +182,10 @@ def verify_seldon(lock: PlatformLock) -> str:
 
 def answered(manifest: Manifest) -> str | None:
     """What `dry_run` says, as soon as the webhook answers: an operator that just started does a little later."""
-    said: list[str | None] = []
-
-    def ask() -> bool | None:
-        said.append(dry_run(manifest))
-        return None if "failed calling webhook" in (said[-1] or "") else True
-
-    poll(ask, OPERATOR_SECONDS, 1.0)
-    return said[-1]
+    until = time.monotonic() + OPERATOR_SECONDS
+    while "failed calling webhook" in ((said := dry_run(manifest)) or "") and time.monotonic() < until:
+        time.sleep(1)
+    return said
 
 
 def dry_run(manifest: Manifest) -> str | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.pods import USER, confined, unprivileged
 from tasks.serving import Predictor
 from tasks.spec_schema import ServingSpec
 
@@ -23,7 +24,6 @@ INITIALIZER_IMAGE = "docker.io/seldonio/rclone-storage-initializer:1.17.1"
 STORE_SECRET = "slipway-model-store"  # noqa: S105 - a name
 """Secret with rclone's configuration: an identity that may only read."""
 SERVICE_ACCOUNT = "model"
-USER = 1000
 DRAIN_SECONDS = 5
 """How long a pod that goes away still answers: until every node knows that it is gone."""
 DRAIN_FILE = "/tmp/leaving"  # noqa: S108 - in a volume of the pod's own
@@ -95,13 +95,7 @@ def _pod(model: str, predictor: Predictor, needs: ServingSpec, image: str, initi
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": unprivileged(fsGroup=USER),
         "initContainers": [_initializer(model, predictor.uri, initializer)],
         "containers": [_server(model, predictor, needs, image)],
         "volumes": [
@@ -124,7 +118,7 @@ def _initializer(model: str, uri: str, image: str) -> Manifest:
             "requests": {"cpu": "50m", "memory": "64Mi"},
             "limits": {"memory": "512Mi"},
         },
-        "securityContext": _confined(),
+        "securityContext": confined(),
         "terminationMessagePath": "/dev/termination-log",
         # A failed download says why in its last lines, also when its log is gone.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -151,7 +145,7 @@ def _server(model: str, predictor: Predictor, needs: ServingSpec, image: str) ->
             "requests": {"cpu": canonical(needs.cpu), "memory": canonical(needs.memory)},
             "limits": {"memory": canonical(needs.memory)},
         },
-        "securityContext": _confined(),
+        "securityContext": confined(),
         # Of the readiness and the liveness probe the operator replaces the question, not the patience.
         "startupProbe": _probe("/v2/health/live", period=1, failures=START_SECONDS, timeout=5),
         "readinessProbe": _probe("/v2/health/ready", period=1, failures=3, timeout=5),
@@ -198,14 +192,6 @@ def canonical(quantity: str) -> str:
     while place < len(units) - 1 and amount % step == 0:
         place, amount = place + 1, amount // step
     return f"{amount}{units[place]}"
-
-
-def _confined() -> Manifest:
-    return {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-    }
 
 
 def _probe(path: str, *, period: int, failures: int, timeout: int) -> Manifest:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from tasks import (
     seldon_core,
     verification,
 )
+from tasks.charts import say
 from tasks.kubernetes import Cluster, client
 from tasks.markers import known_of
 from tasks.platform import Known, PrefectApi, Record, read_record, write_record
@@ -129,10 +129,6 @@ def _brought(site: Site, component: Component, prefect: PrefectApi) -> tuple[str
         return _chart(site, component)
     brought = site.lock.model_dump(mode="json", include={"store", "postgres"})
     return _hash([component.version, brought]), "yours"
-
-
-def say(component: Component, message: str) -> None:
-    logging.getLogger("prefect").info("%s: %s", component.name, message)
 
 
 def _chart(site: Site, component: Component) -> tuple[str, Did]:

@@ -102,7 +102,7 @@ def executor_pod(driver: Manifest) -> Manifest:
     and executors run on any node.
     """
     spec = driver.get("spec", {})
-    priority = {key: spec[key] for key in ("priorityClassName",) if key in spec}
+    priority = {"priorityClassName": spec["priorityClassName"]} if "priorityClassName" in spec else {}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

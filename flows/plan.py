@@ -4,19 +4,11 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.bootstrap import as_found, check_fit, find_charts, load_lock, preflight, render, survey
 from flows.steps import step
-from tasks import charts as sources
-from tasks import components, plan, platform, platform_lock, seldon_core
-from tasks import preflight as checks
+from tasks import plan, platform, platform_lock
 from tasks.plan import Plan
 
-load_lock = step(platform_lock.load_lock, "lock")
-as_found = step(seldon_core.as_found, "operator")
-preflight = step(checks.preflight, "preflight")
-find_charts = step(sources.find_charts, "charts")
-render = step(components.render, "rendered charts")
-check_fit = step(checks.check_fit, "rights, conflicts, room")
-survey = step(components.survey, "survey")
 around = step(plan.around, "namespaces and secrets")
 foresee = step(plan.foresee, "component", task_run_name="{component.name}")
 

@@ -51,7 +51,7 @@ def test_a_notebook_retrains_with_no_address_or_secret_typed(
 ) -> None:
     cell = """
 from flows.trigger import trigger
-done = trigger('retrain', 'iris')
+done = trigger('retrain', 'iris', force=True)
 print(done.state, done.result.model)
 """
     ran = as_notebook(hub, anna, cell, repository)

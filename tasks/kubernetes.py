@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tasks.errors import PlatformError
+from tasks.kubeconfig import configuration
 
 if TYPE_CHECKING:
     from httpx2 import HTTPStatusError
@@ -195,12 +196,10 @@ class Cluster:
 @lru_cache(maxsize=8)
 def client(namespace: str) -> Cluster:
     """The cluster that this process may use. PlatformError if there is no configuration for one."""
-    import httpx2
-    from lightkube import Client
     from lightkube.core.exceptions import ConfigError
 
     try:
-        api = Client(namespace=namespace, field_manager=FIELD_MANAGER, timeout=httpx2.Timeout(30.0))
+        api = api_client(namespace=namespace)
     except (ConfigError, OSError, KeyError, ValueError) as error:
         raise PlatformError(
             "Kubernetes",
@@ -210,12 +209,13 @@ def client(namespace: str) -> Cluster:
     return Cluster(api, namespace)
 
 
-def api_client(manager: str = FIELD_MANAGER) -> "Client":
+def api_client(manager: str = FIELD_MANAGER, namespace: str | None = None) -> "Client":
     """The API itself, for what `Cluster` has no words for: questions about rights, dry runs."""
     import httpx2
     from lightkube import Client
 
-    return Client(field_manager=manager, timeout=httpx2.Timeout(30.0))
+    timeout = httpx2.Timeout(30.0)
+    return Client(configuration(), namespace=namespace, field_manager=manager, timeout=timeout)
 
 
 def kind_of(manifest: Manifest) -> Kind:
@@ -283,7 +283,11 @@ def _said(verb: str, kind: Kind, name: str) -> Iterator[None]:
     except httpx2.HTTPStatusError as error:
         refused = Conflict if _status(error) == httpx2.codes.CONFLICT else PlatformError
         raise refused(place, *_refusal(verb, kind, error)) from error
-    except (httpx2.HTTPError, ConfigError) as error:
+    except (
+        httpx2.HTTPError,
+        ConfigError,
+        OSError,
+    ) as error:  # OSError: a credential plugin that is not there
         raise PlatformError(
             place,
             f"cannot {verb} it: the API server does not answer ({type(error).__name__}: {error})",

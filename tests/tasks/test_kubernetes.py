@@ -1,6 +1,7 @@
 """Access to the Kubernetes API: what is asked, and what refusals and failures become."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Api:
     answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     sent: list[Any] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
 
     def refuse(self, status: int, message: str, times: int = 1) -> None:
         document = {"kind": "Status", "code": status, "message": message}
@@ -38,6 +40,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             state.asked.append((self.command, self.path))
+            state.accounts.append(self.headers["Authorization"])
             state.sent.append(json.loads(body) if body else None)
             default = {"metadata": {"name": "x"}, "items": []}
             status, document = state.answers.pop(0) if state.answers else (200, default)
@@ -176,6 +179,38 @@ def test_no_server_and_no_configuration(
     client.cache_clear()
     with pytest.raises(PlatformError, match="no usable configuration"):
         client("serving")
+
+
+PLUGIN = """
+import json, os
+told = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+version = told["apiVersion"].rpartition("/")[2]
+token = f"{os.environ['WHO']} by {version}, interactive: {told['spec']['interactive']}"
+print(json.dumps({"apiVersion": told["apiVersion"], "kind": "ExecCredential", "status": {"token": token}}))
+"""
+
+
+def with_plugin(file: Path, version: str, command: str) -> None:
+    document = yaml.safe_load(file.read_text())
+    document["users"][0]["user"] = {"exec": {
+        "apiVersion": f"client.authentication.k8s.io/{version}", "command": command, "args": ["-c", PLUGIN],
+        "env": [{"name": "WHO", "value": "anna"}], "interactiveMode": "IfAvailable",
+    }}  # fmt: skip
+    file.write_text(yaml.safe_dump(document))
+    client.cache_clear()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_a_credential_plugin_is_asked_in_its_own_version(api: Api, tmp_path: Path, version: str) -> None:
+    with_plugin(tmp_path / "config", version, sys.executable)
+    client("serving").get(POD, "x")
+    assert api.accounts == [f"Bearer anna by {version}, interactive: False"]
+
+
+def test_a_credential_plugin_that_is_not_there_is_named(api: Api, tmp_path: Path) -> None:
+    with_plugin(tmp_path / "config", "v1", "no-such-plugin")
+    with pytest.raises(PlatformError, match=r"no-such-plugin.*See whether `kubectl get nodes` works"):
+        client("serving").get(POD, "x")
 
 
 def test_a_kind_that_is_not_known_is_named(cluster: Cluster) -> None:

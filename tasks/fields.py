@@ -27,6 +27,12 @@ def differing(
         yield path, there, wanted
 
 
+def holds(there: Any, wanted: Any, but_for: str | None = None) -> bool:
+    """Whether `there` says all that `wanted` does; it may say more. `but_for`: a key that does not count."""
+    found = differing(there, wanted, only_wanted=True)
+    return all(path.rpartition(".")[2] == but_for for path, *_ in found)
+
+
 def matched(there: list[Any], wanted: list[Any]) -> bool:
     """Whether the items of two lists are known by name, or are as many."""
     return len(there) == len(wanted) or all(

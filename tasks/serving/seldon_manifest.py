@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.fields import holds
 from tasks.pods import USER, confined, unprivileged
 from tasks.serving import Predictor
 from tasks.spec_schema import ServingSpec
@@ -293,7 +294,7 @@ def with_candidate(deployment: Manifest | None, candidate: Manifest, live: int |
     predictors = predictors_of(deployment)
     kept = [each for each in predictors if live is not None and number_of(each) == live]
     standing = next((each for each in predictors if each["name"] == candidate["name"]), None)
-    chosen = standing if standing is not None and says(standing, candidate) else candidate
+    chosen = standing if standing is not None and holds(standing, candidate, but_for="traffic") else candidate
     others = [each for each in kept if each["name"] != candidate["name"]]
     return with_traffic([*others, chosen], live)
 
@@ -303,22 +304,3 @@ def with_traffic(predictors: list[Manifest], number: int | None) -> list[Manifes
     numbers = [number_of(each) for each in predictors]
     chosen = numbers.index(number) if number is not None and number in numbers else 0
     return [{**each, "traffic": 100 if place == chosen else 0} for place, each in enumerate(predictors)]
-
-
-def says(standing: Any, wanted: Any) -> bool:
-    """Whether `standing` holds everything that `wanted` does, but for traffic; it may hold more."""
-    if isinstance(wanted, dict):
-        return isinstance(standing, dict) and all(
-            key == "traffic" or (key in standing and says(standing[key], value))
-            for key, value in wanted.items()
-        )
-    if isinstance(wanted, list) and all(isinstance(each, dict) and "name" in each for each in wanted):
-        if not isinstance(standing, list):
-            return False
-        by_name = {each.get("name"): each for each in standing if isinstance(each, dict)}
-        return all(each["name"] in by_name and says(by_name[each["name"]], each) for each in wanted)
-    if isinstance(wanted, list):
-        return (
-            isinstance(standing, list) and len(standing) == len(wanted) and all(map(says, standing, wanted))
-        )
-    return bool(standing == wanted)

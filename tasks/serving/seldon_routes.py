@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.errors import PlatformError
+from tasks.fields import holds
 from tasks.kubernetes import (
     CRD,
     GATEWAY,
@@ -18,7 +19,7 @@ from tasks.kubernetes import (
     Kind,
     Manifest,
 )
-from tasks.serving.seldon_manifest import GRPC, HTTP, MANAGED, predictors_of, says
+from tasks.serving.seldon_manifest import GRPC, HTTP, MANAGED, predictors_of
 
 if TYPE_CHECKING:
     from tasks.platform_lock import Door, PlatformLock
@@ -69,7 +70,7 @@ def ensure_gateway(cluster: Cluster, lock: "PlatformLock", routes: Routes) -> bo
         there = cluster.get(kind, NAME, space)
         if kind == made:
             wanted = gateway(lock, kind)
-            if there is None or not says(there["spec"], wanted["spec"]):
+            if there is None or not holds(there["spec"], wanted["spec"]):
                 cluster.apply(wanted)
                 wrong = True
         elif there is not None and is_ours(there):
@@ -167,7 +168,7 @@ def backends(model: str, predictors: list[Manifest], port: int) -> list[Manifest
 
 def leads(there: Manifest, wanted: Manifest) -> bool:
     """Pure: whether a route in the cluster, where every field has its default, leads where `wanted` does."""
-    return says(there["spec"], wanted["spec"]) and weights(there) == weights(wanted)
+    return holds(there["spec"], wanted["spec"]) and weights(there) == weights(wanted)
 
 
 def weights(route: Manifest) -> list[dict[str, int]]:

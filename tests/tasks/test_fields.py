@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tasks.fields import differing, said
+from tasks.fields import differing, holds, said
 
 
 def lines(there: Any, wanted: Any, **how: bool) -> list[str]:
@@ -49,3 +49,19 @@ def test_of_a_secret_no_value_is_shown() -> None:
 def test_a_long_value_is_cut() -> None:
     (line,) = lines({"a": "x" * 200}, {"a": ""})
     assert len(line) < 100
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "but_for", "held"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1}, None, True),
+        ({"b": 2}, {"a": {}}, None, False),
+        ([{"name": "x", "port": 1}, {"name": "y"}], [{"name": "y"}], None, True),
+        (["a", "b"], ["a"], None, False),
+        ({"p": [{"name": "x", "traffic": 0}]}, {"p": [{"name": "x", "traffic": 100}]}, "traffic", True),
+        ({"p": [{"name": "x", "traffic": 0}]}, {"p": [{"name": "x", "traffic": 100}]}, None, False),
+        (1, 2, None, False),
+    ],
+)
+def test_what_is_there_may_say_more(there: Any, wanted: Any, but_for: str | None, held: bool) -> None:
+    assert holds(there, wanted, but_for) == held

@@ -20,8 +20,11 @@ INFO = "KUBERNETES_EXEC_INFO"
 def configuration() -> "SingleConfig":
     """In a pod its service account, else what KUBECONFIG or `~/.kube/config` says. Raises as lightkube does."""
     from lightkube.config.kubeconfig import KubeConfig
+    from lightkube.core.exceptions import ConfigError
 
     found = KubeConfig.from_env().get()
+    if found is None:
+        raise ConfigError("it has no current context")
     if found.user is not None and found.user.exec is not None:
         _understood(found.user.exec)
     return found

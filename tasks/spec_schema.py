@@ -142,7 +142,8 @@ class ServingSpec(Strict):
     """What the released server must keep: `latency_ms` is the highest accepted median of one row.
 
     On a cluster `replicas` servers run, each sure of `cpu` cores (it may use more where the node has some) and
-    of `memory` (above which it is killed).
+    of `memory` (above which it is killed). A version keeps what its release gave it: other values come with the
+    next version (`slipway retrain MODEL --force`), as no pod takes traffic that was not proven beside it first.
     """
 
     latency_ms: Annotated[float, Field(gt=0)] = 100.0

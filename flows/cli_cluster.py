@@ -94,7 +94,7 @@ def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that 
 def backup(destination: str, *, lock: Lock = None, json: Json = False) -> Any:
     """Keep the cluster's databases, Secrets and registered models in a new folder, or below an s3:// prefix.
 
-    SLIPWAY_BACKUP_PASSPHRASE encrypts the Secrets. AWS_ENDPOINT_URL_S3 and the AWS_* keys are the destination's.
+    SLIPWAY_BACKUP_PASSPHRASE encrypts the Secrets. AWS_ENDPOINT_URL_S3 and the AWS_* keys are the place's.
 
     Parameters
     ----------
@@ -109,6 +109,8 @@ def backup(destination: str, *, lock: Lock = None, json: Json = False) -> Any:
 
 def restore(source: str, *, lock: Lock = None, json: Json = False) -> Any:
     """Make a bootstrapped platform what a backup says, and let its champions serve again.
+
+    SLIPWAY_BACKUP_PASSPHRASE is the backup's. AWS_ENDPOINT_URL_S3 and the AWS_* keys are the place's.
 
     Parameters
     ----------

@@ -1,32 +1,26 @@
-"""What a backup holds: both databases, the Secrets under a passphrase, and what registered versions refer to.
+"""What a backup holds: the databases, the Secrets under a passphrase, and what registered versions refer to.
 
 `manifest.json` is written last and names every other file with its size and sha256: without it there is no backup,
 and a restore begins only after each of them was read whole.
 """
 
-import base64
 import hashlib
-import json
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from tasks import secrets
+from tasks import databases
 from tasks.backup_places import Bucket, Folder
 from tasks.errors import PlatformError, SpecError
+from tasks.fields import differing, shown
+from tasks.platform_lock import PlatformLock
 
-if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
-
-MANIFEST, SECRETS, OBJECTS, DATABASES = "manifest.json", "secrets.json", "objects", "databases"
-NAMES = ("mlflow", "prefect")
-"""The databases."""
+MANIFEST, OBJECTS, DATABASES = "manifest.json", "objects", "databases"
 FORMAT = 1
 
 
@@ -37,64 +31,39 @@ class File(BaseModel):
     sha256: str
 
 
+def inside(name: str) -> str:
+    """Pure: the name of a file in a backup, if it leads nowhere else."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise ValueError(f"{name!r} is outside of the backup")
+    return name
+
+
 class Manifest(BaseModel):
-    """What is in a backup. `bucket`: gate records are registered with their address in it."""
+    """What is in a backup. `platform`: whose it is, by the addresses that versions and Secrets name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
     made: datetime
-    bucket: str
-    champions: dict[str, int]
+    platform: dict[str, Any]
     versions: tuple[str, ...]
-    files: dict[str, File]
+    files: dict[Annotated[str, AfterValidator(inside)], File]
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Names of those that were dumped."""
+        return tuple(Path(name).stem for name in self.files if name.startswith(f"{DATABASES}/"))
+
+
+def identity(lock: PlatformLock) -> dict[str, Any]:
+    """Pure: what a platform must have in common with the one that a backup is of."""
+    return lock.model_dump(mode="json", include={"namespaces", "store", "postgres"})
 
 
 def check_empty(place: Folder | Bucket) -> None:
     """Refuse a place that holds anything: no backup is ever mixed with another."""
     if place.names():
         raise SpecError(str(place), "is not empty", "Name a new folder or prefix for each backup.")
-
-
-def check_passphrase(passphrase: str) -> None:
-    if len(passphrase) < 12:
-        raise SpecError(
-            "SLIPWAY_BACKUP_PASSPHRASE",
-            "is not set" if not passphrase else "has fewer than 12 characters",
-            "Set it: it encrypts the platform's passwords in the backup. Keep it somewhere else.",
-        )
-
-
-def seal(found: secrets.Found, passphrase: str) -> bytes:
-    """The Secrets, readable with the passphrase only."""
-    salt = os.urandom(16)
-    plain = json.dumps([[place.namespace, place.name, dict(data)] for place, data in sorted(found.items())])
-    token = _fernet(passphrase, salt).encrypt(plain.encode())
-    return json.dumps({"salt": base64.b64encode(salt).decode(), "sealed": token.decode()}).encode()
-
-
-def unseal(sealed: bytes, passphrase: str) -> dict[secrets.Place, dict[str, str]]:
-    """PlatformError if the passphrase is another one, or the file was altered."""
-    from cryptography.fernet import InvalidToken
-
-    document = json.loads(sealed)
-    try:
-        plain = _fernet(passphrase, base64.b64decode(document["salt"])).decrypt(document["sealed"].encode())
-    except InvalidToken:
-        raise PlatformError(
-            f"{SECRETS} of the backup",
-            "cannot be read with this passphrase",
-            "Set SLIPWAY_BACKUP_PASSPHRASE to the one that the backup was made with.",
-        ) from None
-    return {secrets.Place(space, name): data for space, name, data in json.loads(plain)}
-
-
-def _fernet(passphrase: str, salt: bytes) -> "Fernet":
-    from cryptography.fernet import Fernet
-    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-    key = Scrypt(salt=salt, length=32, n=2**15, r=8, p=1).derive(passphrase.encode())
-    return Fernet(base64.urlsafe_b64encode(key))
 
 
 def facts(path: Path) -> File:
@@ -109,12 +78,21 @@ def scratch() -> Iterator[Path]:
         yield Path(folder) / "file"
 
 
-def copy(source: Folder | Bucket, name: str, target: Folder | Bucket, to: str) -> File:
-    """Copy one file, and say what it was."""
+def copy(
+    source: Folder | Bucket,
+    name: str,
+    target: Folder | Bucket,
+    to: str,
+    change: Callable[[Path, Path], None] | None = None,
+) -> File:
+    """Copy one file, as `change` writes it from one path to another, and say what it is then."""
     with scratch() as path:
         source.get(name, path)
-        target.put(to, path)
-        return facts(path)
+        made = path if change is None else path.with_name("changed")
+        if change is not None:
+            change(path, made)
+        target.put(to, made)
+        return facts(made)
 
 
 def put_bytes(place: Folder | Bucket, name: str, data: bytes) -> File:
@@ -130,7 +108,7 @@ def get_bytes(place: Folder | Bucket, name: str) -> bytes:
         return path.read_bytes()
 
 
-def read(place: Folder | Bucket, bucket: str) -> Manifest:
+def read(place: Folder | Bucket, lock: PlatformLock) -> Manifest:
     """The backup's manifest, after every file that it names was read whole. Raises PlatformError."""
     if MANIFEST not in place.names():
         raise PlatformError(
@@ -140,7 +118,7 @@ def read(place: Folder | Bucket, bucket: str) -> Manifest:
         manifest = Manifest.model_validate_json(get_bytes(place, MANIFEST))
     except ValidationError as error:
         raise PlatformError(
-            f"{place}/{MANIFEST}", f"cannot be read ({error})", "Name another backup."
+            f"{place}/{MANIFEST}", f"cannot be read ({said(error)})", "Name another backup."
         ) from error
     if manifest.format != FORMAT:
         raise PlatformError(
@@ -148,14 +126,30 @@ def read(place: Folder | Bucket, bucket: str) -> Manifest:
             f"has the format {manifest.format}, and this is {FORMAT}",
             "Use the Slipway that made it.",
         )
-    if manifest.bucket != bucket:
-        raise PlatformError(
-            str(place),
-            f"is of the bucket {manifest.bucket}, and the platform's is {bucket}: gate records name theirs",
-            "Set `store.bucket` in infra/platform.yaml, and bootstrap.",
-        )
+    check_fits(str(place), manifest, lock)
     check(place, manifest.files)
     return manifest
+
+
+def said(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def check_fits(place: str, manifest: Manifest, lock: PlatformLock) -> None:
+    """Pure. Raises PlatformError naming what the platform does not have in common with the backup's."""
+    for path, theirs, ours in differing(manifest.platform, identity(lock)):
+        raise PlatformError(
+            place,
+            f"is of a platform whose {path} is {shown(theirs)}, and here it is {shown(ours)}",
+            "Set it in infra/platform.yaml, or the file of --lock, and run `slipway bootstrap` first.",
+        )
+    for name in set(manifest.databases) - set(databases.names(lock)):
+        raise PlatformError(
+            place,
+            f"holds the database {name}, which this platform does not have",
+            "Enable JupyterHub in infra/platform.yaml, and run `slipway bootstrap` first.",
+        )
 
 
 def check(place: Folder | Bucket, files: Mapping[str, File]) -> None:
@@ -177,7 +171,7 @@ def objects(keys: Iterable[str], listed: Callable[[str], list[str]]) -> list[str
             raise PlatformError(
                 f"object {key}",
                 "is gone, and a registered version refers to it",
-                "Restore it, or delete the version.",
+                "Bring it back, or delete the version.",
             )
         found.update(there)
     return sorted(found)

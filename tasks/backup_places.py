@@ -1,5 +1,6 @@
 """Where a backup lies, and the store that it is made of: a folder of this machine, or an S3."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ class Folder:
         ]
 
     def put(self, name: str, source: Path) -> None:
-        with store.writing(str(self.root / name)):
+        path = self.root / name
+        with store.writing(str(path)):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store.write_bytes(str(self.root / name), source.read_bytes())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, path)
 
     def get(self, name: str, target: Path) -> None:
-        target.write_bytes(store.read_bytes(str(self.root / name)))
+        with store.reading(str(self.root / name)):
+            shutil.copyfile(self.root / name, target)
 
 
 @dataclass(frozen=True)

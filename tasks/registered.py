@@ -27,10 +27,15 @@ def versions() -> list[Version]:
             return [version for name in names for version in tracking.versions(name)]
 
 
-def champions(found: Iterable[Version]) -> dict[str, int]:
+def every(*found: Iterable[Version]) -> tuple[Version, ...]:
+    """Pure: each version once, of several looks at the registry: it goes on while a backup is made."""
+    return tuple({version.name: version for each in found for version in each}.values())
+
+
+def champions(found: Iterable[Version]) -> tuple[Version, ...]:
     names = sorted({version.model for version in found})
-    aliases = {name: tracking.alias(name, "champion") for name in names}
-    return {name: version.number for name, version in aliases.items() if version is not None}
+    aliases = (tracking.alias(name, "champion") for name in names)
+    return tuple(version for version in aliases if version is not None)
 
 
 def referred(found: Iterable[Version], bucket: str) -> Referred:

@@ -28,7 +28,8 @@ def test_a_version_refers_to_its_artifacts_its_record_and_what_its_run_logged(
         try:
             ours = [each for each in registered.versions() if each.model == one.model]
             assert {each.number for each in ours} == {one.number, two.number}
-            assert registered.champions(ours) == {two.model: two.number}
+            assert [each.number for each in registered.champions(ours)] == [two.number]
+            assert registered.every(ours[:1], ours) == tuple(ours)
             with pytest.raises(RegistryError, match=r"outside s3://slipway/"):
                 registered.referred(ours, "slipway")
             record = {**one.tags, tracking.RECORD: f"s3://slipway/records/{one.model}/1.json"}

@@ -11,9 +11,8 @@ from prefect.client.orchestration import get_client
 
 from flows.release import release
 from tasks.errors import PlatformError
-from tasks.locks import ensure_limit, limit_name, one_at_a_time
-from tasks.settings import Settings, settings
-from tasks.standstill import free_locks
+from tasks.locks import one_at_a_time
+from tasks.settings import settings
 from tests.release.model import go_live, name_of, publish, state_of
 
 
@@ -59,18 +58,6 @@ def test_a_failure_inside_frees_the_lock_and_is_not_retried(home: Path, impatien
     with impatient(), one_at_a_time("release", name):
         turns.append(2)
     assert turns == [1, 2]
-
-
-def test_a_restore_frees_locks_and_leaves_other_limits(platform: Settings, home: Path, specs) -> None:  # type: ignore[no-untyped-def]
-    name = name_of(specs("lock"))
-    for limit in (limit_name("release", name), f"made-by-hand-{name}"):
-        ensure_limit(limit)
-    free_locks(platform.prefect_url)
-    with get_client(sync_client=True) as client:
-        left = {limit.name for limit in client.read_global_concurrency_limits(limit=200, offset=0)}
-        client.delete_global_concurrency_limit_by_name(f"made-by-hand-{name}")
-    assert f"made-by-hand-{name}" in left
-    assert limit_name("release", name) not in left
 
 
 def test_two_releases_at_once_run_one_after_the_other(model: str) -> None:

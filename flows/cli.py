@@ -24,6 +24,8 @@ for command in (
 for name, about in (
     ("bootstrap", "Bring the cluster of the kubeconfig to the platform of infra/platform.yaml."),
     ("teardown", "Remove the platform and every released model from the cluster; data volumes stay."),
+    ("backup", "Keep the cluster's databases, Secrets and registered models in a folder or an S3."),
+    ("restore", "Make a bootstrapped platform what a backup says."),
     (
         "housekeeping",
         "Remove what is old and that no registered version refers to: Jobs, runs, models, data.",

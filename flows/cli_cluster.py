@@ -91,6 +91,38 @@ def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that 
     return page
 
 
+def backup(destination: str, *, lock: Lock = None, json: Json = False) -> Any:
+    """Keep the cluster's databases, Secrets and registered models in a new folder, or below an s3:// prefix.
+
+    SLIPWAY_BACKUP_PASSPHRASE encrypts the Secrets. AWS_ENDPOINT_URL_S3 and the AWS_* keys are the place's.
+
+    Parameters
+    ----------
+    destination
+        DIR or s3://BUCKET/PREFIX; it must be empty.
+    """
+    from flows.backup import backup as keep
+    from tasks.platform_lock import LOCK
+
+    return keep(destination, console.say, lock or LOCK)
+
+
+def restore(source: str, *, lock: Lock = None, json: Json = False) -> Any:
+    """Make a bootstrapped platform what a backup says, and let its champions serve again.
+
+    SLIPWAY_BACKUP_PASSPHRASE is the backup's. AWS_ENDPOINT_URL_S3 and the AWS_* keys are the place's.
+
+    Parameters
+    ----------
+    source
+        DIR or s3://BUCKET/PREFIX of `slipway backup`.
+    """
+    from flows.restore import restore as bring_back
+    from tasks.platform_lock import LOCK
+
+    return bring_back(source, console.say, lock or LOCK)
+
+
 def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:
     """Remove old Jobs, runs, prepared data and models that nobody registered, as the schedule does each night.
 

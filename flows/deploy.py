@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks import deployments
 from tasks.errors import PlatformError
 from tasks.markers import known_of
-from tasks.platform_lock import load_lock
+from tasks.platform_lock import LOCK, PlatformLock, load_lock
 from tasks.pools import make_pools
 from tasks.reach import reached
 from tasks.settings import ROOT, child_environment, client_environment, settings
@@ -32,7 +33,7 @@ def quiet(message: str) -> None:
     """The default for `say`."""
 
 
-def deploy(say: Callable[[str], None] = quiet, *, images: bool = True) -> DeployResult:
+def deploy(say: Callable[[str], None] = quiet, *, images: bool = True, file: Path = LOCK) -> DeployResult:
     """Bring the cluster's work pools and deployments to what the files say; no right beyond Prefect's is needed.
 
     `images`: build and publish those of flow runs first, if what is in them changed. Runs that go on keep their
@@ -47,7 +48,7 @@ def deploy(say: Callable[[str], None] = quiet, *, images: bool = True) -> Deploy
     if images:
         publish_images()
     with reached("Prefect") as found:
-        pools = deploy_pools()
+        pools = deploy_pools(load_lock(file))
         if pools:
             say(f"work pools: {', '.join(pools)}")
         environment = child_environment(client_environment(found) | secret_environment())
@@ -69,9 +70,9 @@ def publish_images() -> None:
         )
 
 
-def deploy_pools() -> tuple[str, ...]:
+def deploy_pools(lock: PlatformLock) -> tuple[str, ...]:
     """The work pools of the lock's images and namespaces; within `reached("Prefect")`."""
-    return make_pools(settings().prefect_url, "kubernetes", known_of(load_lock()))
+    return make_pools(settings().prefect_url, "kubernetes", known_of(lock))
 
 
 def secret_environment() -> dict[str, str]:

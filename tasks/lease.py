@@ -1,4 +1,4 @@
-"""One bootstrap or teardown of a platform at a time: a Lease in its namespace, held while one is at work.
+"""One bootstrap, teardown, backup or restore of a platform at a time: a Lease in its namespace says which.
 
 The holder renews it every few seconds and deletes it at its end, so that an unchanged bootstrap leaves nothing
 written. One that was killed no longer renews: whoever comes next watches it for as long as the Lease says, and

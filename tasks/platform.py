@@ -55,6 +55,16 @@ def read_record(cluster: Cluster) -> Record:
     )
 
 
+def require(cluster: Cluster) -> None:
+    """Raise PlatformError if no bootstrap has come to its end in the cluster's namespace."""
+    if not read_record(cluster).settings:
+        raise PlatformError(
+            f"platform in namespace {cluster.namespace}",
+            "is not there, or its bootstrap has not come to its end",
+            "Run `slipway bootstrap` first; KUBECONFIG and its context name the cluster.",
+        )
+
+
 def write_record(cluster: Cluster, there: Record, wanted: Record) -> None:
     """Write `wanted`, unless it is `there` already."""
     if there != wanted:

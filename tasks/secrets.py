@@ -89,6 +89,13 @@ def auth_string(cluster: Cluster, lock: PlatformLock) -> str:
     return _held(read(cluster, (place,)), place, AUTH)
 
 
+def administrator(cluster: Cluster, lock: PlatformLock) -> tuple[str, str]:
+    """Access key and secret key of who may do everything in the object store."""
+    place = Place(lock.namespaces.platform, S3_ADMIN)
+    there = read(cluster, (place,))
+    return _held(there, place, KEY), _held(there, place, KEY_SECRET)
+
+
 def manifest(place: Place, data: Data) -> Manifest:
     return {
         "apiVersion": "v1",

@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     """Seconds to wait for another retrain or release of the same model to end."""
     lock_lease: float = Field(default=60.0, ge=60)
     """Seconds after which the lock of a run that died is free again (Prefect accepts no less than 60)."""
+    backup_passphrase: SecretStr = SecretStr("")
+    """Encrypts the passwords and keys in a backup, and reads them again."""
     fault: str = ""
     """Test only: name of the point at which this process kills itself (see `tasks/faults.py`)."""
 

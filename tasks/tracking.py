@@ -64,7 +64,7 @@ class Version:
     @cached_property
     def uri(self) -> str:
         """Folder of the artifacts: a local path or `s3://`."""
-        return _plain_uri(client().get_model_version_download_uri(self.model, str(self.number)))
+        return plain_uri(client().get_model_version_download_uri(self.model, str(self.number)))
 
 
 def check_server() -> None:
@@ -296,7 +296,7 @@ def _absent(error: Exception) -> bool:
     return code == "RESOURCE_DOES_NOT_EXIST" or missing_alias is not None
 
 
-def _plain_uri(uri: str) -> str:
+def plain_uri(uri: str) -> str:
     """A local path or `s3://`: only the server itself can read what it calls `mlflow-artifacts:/`."""
     parsed = urlparse(uri)
     if parsed.scheme == "mlflow-artifacts":

@@ -81,23 +81,48 @@ def checks(lock: PlatformLock, pools: tuple[str, ...] = ()) -> dict[str, Check]:
 
 def run_check(cluster: Cluster, lock: PlatformLock, name: str, check: Check) -> str:
     """Run the check's Job to its end and remove it; its last line. Raises PlatformError with its log."""
-    manifest = job(name, check, lock.image("flow"), cluster.namespace)
+    ended = run_job(cluster, job(name, check, lock.image("flow"), cluster.namespace))
+    if not ended.well:
+        raise PlatformError(
+            f"component {name}",
+            f"is not well: {ended.said}",
+            "Correct this, then run `slipway bootstrap` again.",
+        )
+    return ended.said or "its check ended well"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a Job ended, and the last line of its log, or why there is none."""
+
+    well: bool
+    said: str
+
+
+def run_job(cluster: Cluster, manifest: Manifest) -> Ended:
+    """Run a Job to its end, for as long as its own deadline allows, and remove it."""
     job_name = manifest["metadata"]["name"]
     remove(cluster, job_name)
     cluster.apply(manifest)
     try:
-        ended = poll(lambda: end_of(cluster.get(JOB, job_name)), PATIENCE)
+        ended = poll(lambda: end_of(cluster.get(JOB, job_name)), manifest["spec"]["activeDeadlineSeconds"])
         pods = sorted(cluster.list(POD, {"job-name": job_name}), key=age)
-        log = cluster.logs(pods[-1]["metadata"]["name"], lines=40).strip() if pods else ""
-        if ended is None or ended["type"] != "Complete":
-            said = log.splitlines()[-1] if log else trouble(pods) or "its pod did not come"
-            observed = f"is not well: {said}"
-            raise PlatformError(
-                f"component {name}", observed, "Correct this, then run `slipway bootstrap` again."
-            )
+        said = last_line(cluster, pods[-1]) if pods else ""
     finally:
         cluster.delete(JOB, job_name)
-    return log.splitlines()[-1] if log else "its check ended well"
+    if ended is not None and ended["type"] == "Complete":
+        return Ended(True, said)
+    return Ended(False, said or trouble(pods) or "its pod did not come")
+
+
+def last_line(cluster: Cluster, pod: Manifest) -> str:
+    """Of the last of the pod's containers that wrote one."""
+    spec, name = pod["spec"], pod["metadata"]["name"]
+    for container in (*spec["containers"], *reversed(spec.get("initContainers") or ())):
+        log = cluster.logs(name, container["name"], lines=40).strip()
+        if log:
+            return log.splitlines()[-1]
+    return ""
 
 
 def age(pod: Manifest) -> str:

@@ -190,6 +190,14 @@ def test_housekeeping_says_what_would_go_and_that_is_nothing_young(
     assert "Would remove 0 jobs, 0 data, 0 models, 0 runs." in done.stdout
 
 
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_backup_is_of_a_cluster(slipway: Slipway, tmp_path: object, command: str) -> None:
+    done = slipway(command, f"{tmp_path}/kept", home=f"{tmp_path}/home")
+    assert done.returncode == 1
+    assert f"slipway {command}: is for a cluster" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def record(
     message: str, level: int = logging.INFO, error: Exception | None = None, **extra: str
 ) -> logging.LogRecord:

@@ -68,12 +68,12 @@ def test_what_only_the_mlflow_server_can_read_is_named_by_its_place_in_the_store
 ) -> None:
     monkeypatch.setenv("SLIPWAY_ARTIFACTS", "s3://slipway/mlflow")
     settings.cache_clear()
-    assert tracking._plain_uri(uri) == place
+    assert tracking.plain_uri(uri) == place
 
 
 def test_without_that_place_the_variable_is_named(home: Path) -> None:
     with pytest.raises(PlatformError, match="SLIPWAY_ARTIFACTS"):
-        tracking._plain_uri("mlflow-artifacts:/1/a")
+        tracking.plain_uri("mlflow-artifacts:/1/a")
 
 
 def test_in_an_image_the_commit_is_the_images(

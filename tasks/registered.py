@@ -1,0 +1,63 @@
+"""What the registry holds, and which objects of the store it refers to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tasks import tracking
+from tasks.errors import RegistryError
+from tasks.tracking import RECORD, Version
+
+
+@dataclass(frozen=True)
+class Referred:
+    """Keys in the bucket: each of `needed` has objects; of `runs`, which logged beside their model, some have."""
+
+    needed: frozenset[str]
+    runs: frozenset[str]
+
+
+def versions() -> list[Version]:
+    """Every version of every model."""
+    mlflow, names, token = tracking.client(), list[str](), None
+    while True:
+        page = mlflow.search_registered_models(max_results=500, page_token=token)
+        names += [one.name for one in page]
+        token = page.token
+        if not token:
+            return [version for name in names for version in tracking.versions(name)]
+
+
+def every(*found: Iterable[Version]) -> tuple[Version, ...]:
+    """Pure: each version once, of several looks at the registry: it goes on while a backup is made."""
+    return tuple({version.name: version for each in found for version in each}.values())
+
+
+def champions(found: Iterable[Version]) -> tuple[Version, ...]:
+    names = sorted({version.model for version in found})
+    aliases = (tracking.alias(name, "champion") for name in names)
+    return tuple(version for version in aliases if version is not None)
+
+
+def referred(found: Iterable[Version], bucket: str) -> Referred:
+    """The objects of the versions: artifacts, gate record, and what their runs and retrains logged."""
+    needed: set[str] = set()
+    runs: set[str] = set()
+    for version in found:
+        needed.add(_key(version.uri, bucket, version))
+        if RECORD in version.tags:  # none: released by force
+            needed.add(_key(version.tags[RECORD], bucket, version))
+        if version.run_id:
+            run = tracking.client().get_run(version.run_id)
+            parent = run.data.tags.get("mlflow.parentRunId")
+            of_both = [run, *([tracking.client().get_run(parent)] if parent else [])]
+            runs |= {_key(tracking.plain_uri(one.info.artifact_uri), bucket, version) for one in of_both}
+    return Referred(frozenset(needed), frozenset(runs))
+
+
+def _key(uri: str, bucket: str, version: Version) -> str:
+    root = f"s3://{bucket}/"
+    if not uri.startswith(root) or ".." in uri:
+        raise RegistryError(
+            version.name, f"refers to {uri}, outside {root}", "Delete the version, or move its files there."
+        )
+    return uri.removeprefix(root).strip("/")

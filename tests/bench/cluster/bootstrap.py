@@ -14,7 +14,7 @@ from tests.cluster.outside import Outside
 from tests.cluster.platform_state import empty_flow
 from tests.cluster.second import Second, second_platform
 
-TURNS = 3
+TURNS = 2
 UNCHANGED_TURNS = 5
 LIMIT = 10.0
 """Seconds that an unchanged platform may cost beyond an empty flow."""

@@ -20,16 +20,17 @@ POLICY = "users-own"
 """Lets the second platform in, as a server outside the cluster would."""
 MADE_BY = {"slipway.io/role": "verification"}
 DATABASES_MADE = f"""
-import json, os, psycopg2
-server = psycopg2.connect(host=os.environ["HOST"], port=os.environ["PORT"], user="postgres")  # reads PGPASSWORD
-server.autocommit = True
-with server.cursor() as cursor:
+import json, os, psycopg
+from psycopg import sql
+where = {{"host": os.environ["HOST"], "port": os.environ["PORT"], "user": "postgres"}}  # with PGPASSWORD
+with psycopg.connect(**where, autocommit=True) as server:
     for name in {DATABASES!r}:
-        cursor.execute(f"drop database if exists {{name}} with (force)")
-        cursor.execute(f"drop role if exists {{name}}")
+        words = {{"name": sql.Identifier(name), "password": sql.Literal({PASSWORD!r})}}
+        said = ["drop database if exists {{name}} with (force)", "drop role if exists {{name}}"]
         if os.environ["MAKE"]:
-            cursor.execute(f"create role {{name}} login password %s", ({PASSWORD!r},))
-            cursor.execute(f"create database {{name}} owner {{name}}")
+            said += ["create role {{name}} login password {{password}}", "create database {{name}} owner {{name}}"]
+        for each in said:
+            server.execute(sql.SQL(each).format(**words))
 print(json.dumps("done"))
 """
 BUCKET_TAKEN_AWAY = f"""

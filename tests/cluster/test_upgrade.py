@@ -1,13 +1,11 @@
 """An upgrade from servers with older schemas: migrated before the new ones start, and nothing is lost."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.outside import Outside
 from tests.cluster.pods import kubectl, run
-from tests.cluster.second import Second, second_platform
+from tests.cluster.second import Second
 
 OLD_MLFLOW = """
 import json, os
@@ -45,7 +43,7 @@ print(json.dumps("done"))
 ASKED = """
 import json, os
 from sqlalchemy import create_engine, text
-uri = os.environ["URI"].replace("+asyncpg", "+psycopg2")
+uri = os.environ["URI"].replace("+asyncpg", "")
 with create_engine(uri).connect() as connection:
     print(json.dumps([[str(each) for each in row] for row in connection.execute(text(os.environ["QUERY"]))]))
 """
@@ -69,12 +67,6 @@ def asked(second: Second, server: str, query: str) -> list[list[str]]:
         second.cli, platform, ASKED, labels=LABELS, environment=environment, image="mlflow"
     )
     return found
-
-
-@pytest.fixture
-def second(cli: Outside, tmp_path: Path) -> Any:
-    with second_platform(cli, tmp_path) as made:
-        yield made
 
 
 @pytest.mark.slow

@@ -107,20 +107,41 @@ def find_builder(wanted: str | None) -> Builder:
             seen.append(f"{name} is not on PATH")
             continue
         for builder in candidates(name):
-            done = subprocess.run(
-                [*builder.command, "info"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode == 0:
+            fault = why_not(builder)
+            if not fault:
                 return builder
-            seen.append(f"{name}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1][:200]}")
+            seen.append(f"{name}: {fault}")
     raise PlatformError(
         "make images", f"nothing here builds images: {'; '.join(seen)}",
         "Start docker, or install podman or buildah (`apt-get install buildah`).",
     )  # fmt: skip
+
+
+def why_not(builder: Builder) -> str:
+    """What keeps the builder from working here; empty if nothing does."""
+    asked: list[tuple[str, ...]] = [("info",)]
+    if builder.name == "docker":
+        asked = [("version", "--format", "{{.Server.APIVersion}}"), ("buildx", "version")]
+    for question in asked:
+        done = subprocess.run(
+            [*builder.command, *question],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            return (done.stderr.strip() or done.stdout.strip() or "fails").splitlines()[-1][:200]
+        if question[0] == "version" and api_version(done.stdout) < DOCKER_API:
+            return f"its API {done.stdout.strip()} is older than that of Docker 25, which saves OCI archives"
+    return ""
+
+
+DOCKER_API = (1, 44)
+"""Of Docker 25."""
+
+
+def api_version(text: str) -> tuple[int, ...]:
+    """Pure: 1.44 as numbers; none of them where it is something else."""
+    parts = text.strip().split(".")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
 
 
 def candidates(name: str) -> tuple[Builder, ...]:

@@ -17,8 +17,9 @@ import yaml
 
 from tasks import helm
 from tasks.errors import PlatformError
+from tasks.lock_parts import Component, Published
 from tasks.markers import filled
-from tasks.platform_lock import LOCK, Component, PlatformLock, Published, Refused
+from tasks.platform_lock import LOCK, PlatformLock, Refused
 from tasks.serving.seldon_routes import Routes
 from tasks.settings import ROOT, settings
 

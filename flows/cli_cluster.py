@@ -77,7 +77,7 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     return removed
 
 
-def open_(name: Annotated[str, Parameter(help="hub, prefect, mlflow, or a model that is live.")]) -> Any:
+def open_(name: Annotated[str, Parameter(help="hub, prefect, mlflow, or a model that is live.")]) -> None:
     """Open a page of the platform, or a model: at its host, or forwarded to this machine until Ctrl-C ends it."""
     from tasks.opening import opened
 
@@ -89,7 +89,6 @@ def open_(name: Annotated[str, Parameter(help="hub, prefect, mlflow, or a model 
         with suppress(KeyboardInterrupt):  # how a person ends it
             if page.forwarded:
                 signal.pause()
-    return page
 
 
 def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:

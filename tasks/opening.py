@@ -11,6 +11,7 @@ from typing import Literal
 
 from tasks.errors import PlatformError, SpecError
 from tasks.forwarding import forwarded
+from tasks.serving import page_of
 from tasks.settings import Settings, settings
 
 
@@ -63,7 +64,7 @@ def opened(name: str) -> Iterator[Opened]:
     if found.platform == "embedded":
         yield _embedded(name)
         return
-    page, outside = PAGES.get(name), outside_address(name, found)
+    page, outside = PAGES.get(name), outside_address(name)
     how = login(page, found.platform_namespace) if page else ""
     if page is None:
         _require_live(name, found.serving_namespace)
@@ -74,13 +75,14 @@ def opened(name: str) -> Iterator[Opened]:
         yield Opened(name, url, how, forwarded=True)
 
 
-def outside_address(name: str, found: Settings) -> str:
-    """Pure: where the page or model `name` is outside of the cluster; empty if the lock gives it no host."""
+def outside_address(name: str) -> str:
+    """Where the page or model `name` is outside of the cluster; empty if the lock gives it no host."""
+    found = settings()
     pages = {"hub": found.hub_page, "prefect": found.prefect_page, "mlflow": found.mlflow_page}
     if name in pages:
         return pages[name]
-    below = f"/seldon/{found.serving_namespace}/{name}/v2/models/{name}"
-    return f"{found.models_page}{below}" if found.models_page else ""
+    base = page_of(name)
+    return f"{base}/v2/models/{name}" if base else ""
 
 
 def login(page: Page, namespace: str) -> str:

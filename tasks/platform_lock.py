@@ -87,8 +87,11 @@ class PlatformLock(Part):
     def image(self, name: str) -> str:
         return self.images[name].reference
 
-    def values(self, routes: str = "none") -> dict[str, Any]:
-        """What every chart of ours is told. `routes`: what the cluster has that leads to models from outside."""
+    def values(self, routes: str = "none", models_page: str = "") -> dict[str, Any]:
+        """What every chart of ours is told.
+
+        `routes`: what the cluster has that leads to models from outside; `models_page`: where that leads to them.
+        """
         return {
             "global": {
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
@@ -96,6 +99,7 @@ class PlatformLock(Part):
                 "routes": routes,
                 "operator": self.installs("seldon-core"),
                 "doors": doors.told(self.reach),
+                "modelsPage": models_page,
                 "identities": identities.fingerprint(self.store.bucket),
                 **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
             }

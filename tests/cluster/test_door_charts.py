@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from tasks import helm
 from tasks.doors import Reach
+from tasks.settings import ROOT
 from tests.cluster.test_charts import Manifest, lock, render, rendered
 
 NAMES = ("hub", "mlflow", "prefect")
@@ -112,6 +114,11 @@ def test_runs_and_the_trigger_know_what_a_person_opens() -> None:
     for data in (each for each in maps if "SLIPWAY_PLATFORM" in each):
         assert data["SLIPWAY_MLFLOW_PAGE"] == "https://mlflow.example.com"
         assert data["SLIPWAY_PREFECT_PAGE"] == data["PREFECT_UI_URL"] == "https://prefect.example.com"
+    models = helm.Wanted(
+        "base", ROOT / "infra/charts/base", "slipway", lock().values("istio", "https://m.example.com")
+    )
+    found = [each["data"] for each in helm.render(models).objects if each["kind"] == "ConfigMap"]
+    assert "https://m.example.com" in {data.get("SLIPWAY_MODELS_PAGE") for data in found}
     (trigger,) = [each for each in rendered_with("notebooks", tls="cert") if each["kind"] == "Deployment"]
     told = trigger["spec"]["template"]["spec"]["containers"][0]["env"]
     assert {"name": "SLIPWAY_PREFECT_PAGE", "value": "https://prefect.example.com"} in told

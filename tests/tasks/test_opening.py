@@ -12,7 +12,7 @@ from tasks.errors import PlatformError, SpecError
 from tasks.opening import PAGES, free, login, opened, outside_address
 from tasks.reach import variables
 from tasks.runlog import Run
-from tasks.settings import settings
+from tasks.serving import Endpoint
 
 
 def test_a_taken_port_is_left_to_who_has_it() -> None:
@@ -68,13 +68,16 @@ def test_a_page_with_a_host_is_opened_there_and_nothing_is_forwarded(name: str) 
 
 
 def test_a_model_is_below_the_host_of_the_models() -> None:
+    inside = Endpoint("iris", "http://iris-live.serving.svc:9000", "iris-live.serving.svc:9500")
     with variables({**OUTSIDE, "SLIPWAY_SERVING_NAMESPACE": "serving"}):
-        assert outside_address("iris", settings()) == (
-            "https://models.example.com/seldon/serving/iris/v2/models/iris"
+        assert inside.outside.infer_url == (
+            "https://models.example.com/seldon/serving/iris/v2/models/iris/infer"
         )
-        assert outside_address("hub", settings()) == "https://hub.example.com"
+        assert outside_address("iris") == ("https://models.example.com/seldon/serving/iris/v2/models/iris")
+        assert outside_address("hub") == "https://hub.example.com"
     with variables({"SLIPWAY_PLATFORM": "cluster", "SLIPWAY_MODELS_PAGE": ""}):
-        assert outside_address("iris", settings()) == outside_address("hub", settings()) == ""
+        assert inside.outside == inside
+        assert outside_address("iris") == outside_address("hub") == ""
 
 
 def test_a_page_without_a_host_is_forwarded_from_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:

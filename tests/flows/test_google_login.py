@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.flows.hub import identity_provider
-from tests.flows.hub.fixture import Hub, login, running_hub
+from tests.flows.hub.fixture import HOST, Hub, login, running_hub
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def enter(hub: Hub, code: str) -> httpx.Response:
     asked = parse_qs(place.query)
     assert place.hostname == "accounts.google.com"
     assert asked["client_id"] == [identity_provider.CLIENT]
-    assert asked["redirect_uri"] == ["https://hub.example.com/hub/oauth_callback"]
+    assert asked["redirect_uri"] == [f"https://{HOST}/hub/oauth_callback"]
     return browser.get("/hub/oauth_callback", params={"code": code, "state": asked["state"][0]})
 
 

@@ -67,8 +67,9 @@ def _ways(server: Server, found: Settings, opened: ExitStack) -> dict[str, str]:
     if server == "MLflow" and not found.mlflow_url:
         login = {} if found.mlflow_user else _mlflow_login(found)
         return {"SLIPWAY_MLFLOW_URL": open_("mlflow", 5000), **login}
-    if server == "store" and not found.s3_endpoint:
-        return {"SLIPWAY_S3_ENDPOINT": open_("s3", 8333), **_store_keys(found)}
+    if server == "store":
+        address = {} if found.s3_endpoint else {"SLIPWAY_S3_ENDPOINT": open_("s3", 8333)}
+        return {**address, **_store_keys(found)}
     return {}
 
 
@@ -82,7 +83,7 @@ def _mlflow_login(found: Settings) -> dict[str, str]:
 
 
 def _store_keys(found: Settings) -> dict[str, str]:
-    if "AWS_ACCESS_KEY_ID" in inherited({}):
+    if not {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}.isdisjoint(inherited({})):
         return {}
     held = _secret("slipway-s3", found.serving_namespace)
     return {name: held[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}

@@ -1,7 +1,9 @@
 """A platform on a Postgres and an S3 of the user's own: those of the platform under test, given by Secrets."""
 
 import json
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,19 +11,22 @@ import pytest
 from tasks.platform_lock import PlatformLock, load_lock
 from tasks.secrets import KEY, KEY_SECRET, MODELS, POSTGRES, S3, S3_ADMIN, Place, manifest
 from tests.cluster.outside import Outside
-from tests.cluster.pods import kubectl, run
+from tests.cluster.pods import SETTLED, kubectl, run
 from tests.cluster.second import Second
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 BUCKET = "users-own"
 DATABASES = ("own_mlflow", "own_prefect")
 PASSWORD = "known-to-all"  # of databases that live as long as this test
+PORT = 18333
+"""Of the network namespace that commands run in: nobody else listens there."""
 POLICY = "users-own"
 """Lets the second platform in, as a server outside the cluster would."""
 MADE_BY = {"slipway.io/role": "verification"}
-DATABASES_MADE = f"""
+DATABASES_MADE = f"""{SETTLED}
 import json, os, psycopg
 from psycopg import sql
+settled(os.environ["HOST"], int(os.environ["PORT"]))
 where = {{"host": os.environ["HOST"], "port": os.environ["PORT"], "user": "postgres"}}  # with PGPASSWORD
 with psycopg.connect(**where, autocommit=True) as server:
     for name in {DATABASES!r}:
@@ -33,8 +38,11 @@ with psycopg.connect(**where, autocommit=True) as server:
             server.execute(sql.SQL(each).format(**words))
 print(json.dumps("done"))
 """
-BUCKET_TAKEN_AWAY = f"""
+BUCKET_TAKEN_AWAY = f"""{SETTLED}
 import boto3, json, os
+from urllib.parse import urlsplit
+at = urlsplit(os.environ["ENDPOINT"])
+settled(at.hostname, at.port)
 bucket = boto3.resource("s3", endpoint_url=os.environ["ENDPOINT"]).Bucket({BUCKET!r})
 keys = [each.key for each in bucket.objects.all()]
 bucket.objects.all().delete()
@@ -110,6 +118,24 @@ def secrets(cli: Outside, lock: PlatformLock, namespace: str) -> list[dict[str, 
     return [{**admin, "data": keys}, manifest(Place(namespace, POSTGRES), uris)]
 
 
+@contextmanager
+def store_outside(cli: Outside, lock: PlatformLock) -> Iterator[str]:
+    """An address at which the user's own store answers outside of the cluster, as it would by itself."""
+    place = ("--namespace", lock.namespaces.platform, "service/s3", f"{PORT}:8333")
+    with subprocess.Popen(
+        cli.command("kubectl", "port-forward", *place),
+        env=cli.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as forwarding:
+        assert forwarding.stdout is not None
+        try:
+            assert "Forwarding" in forwarding.stdout.readline()
+            yield f"http://127.0.0.1:{PORT}"
+        finally:
+            forwarding.terminate()
+
+
 @pytest.fixture
 def own(platform_up: Outside, second: Second) -> Iterator[Second]:
     """A lock that names both servers, and everything a user does before bootstrap."""
@@ -153,10 +179,11 @@ def test_a_platform_on_servers_of_the_users_own_trains_and_serves(platform_up: O
         kubectl(own.cli, "get", "secret", name, "--namespace", namespace)
     assert own.bootstrap()["changed"] == []
 
-    done = own.cli.answer("retrain", "iris")
-
-    assert done["outcome"] == "released", done
-    assert own.cli.answer("live", "iris")["disagreements"] == []
+    assert own.cli.answer("retrain", "iris")["outcome"] == "released"
+    with store_outside(own.cli, load_lock()) as endpoint:
+        done = own.cli.slipway("live", "iris", "--json", SLIPWAY_S3_ENDPOINT=endpoint)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["disagreements"] == []
     own.teardown("--delete-data")
     left = take_bucket_away(platform_up, load_lock())
     assert {"datasets", "mlflow", "records"} <= set(left), "a store of the user's own keeps its data"

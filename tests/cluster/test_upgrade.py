@@ -4,10 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.pods import kubectl, run
+from tests.cluster.pods import SETTLED, kubectl, run
 from tests.cluster.second import Second
 
-OLD_MLFLOW = """
+REACHED = f"""{SETTLED}
+import os
+from urllib.parse import urlsplit
+server = urlsplit(os.environ["URI"])
+settled(server.hostname, server.port)
+"""
+OLD_MLFLOW = f"""{REACHED}
 import json, os
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -35,18 +41,21 @@ with engine.begin() as connection:
 print(json.dumps(head))
 """
 """MLflow's database as the release before the last migration had it, with a run."""
-OLD_PREFECT = """
+OLD_PREFECT = f"""{REACHED}
 import json, subprocess
 subprocess.run(["prefect", "server", "database", "downgrade", "-y", "-r", "-1"], check=True)
 print(json.dumps("done"))
 """
-ASKED = """
+ASKED = (
+    REACHED
+    + """
 import json, os
 from sqlalchemy import create_engine, text
 uri = os.environ["URI"].replace("+asyncpg", "")
 with create_engine(uri).connect() as connection:
     print(json.dumps([[str(each) for each in row] for row in connection.execute(text(os.environ["QUERY"]))]))
 """
+)
 REVISION = "select version_num from alembic_version"
 RUNS = "select run_uuid, status, user_id from runs"
 SCHEDULES = (
@@ -89,8 +98,8 @@ def test_older_schemas_are_migrated_before_the_new_servers_start_and_nothing_is_
         kubectl(second.cli, "--namespace", platform, *gone)
     uri, home = secret("URI", "mlflow-uri"), {"name": "HOME", "value": "/tmp"}
     head = run(second.cli, platform, OLD_MLFLOW, labels=LABELS, environment=[uri, home], image="mlflow")
-    old = [secret("PREFECT_API_DATABASE_CONNECTION_URL", "prefect-uri"), home]
-    run(second.cli, platform, OLD_PREFECT, labels=LABELS, environment=old)
+    old = [secret(name, "prefect-uri") for name in ("PREFECT_API_DATABASE_CONNECTION_URL", "URI")]
+    run(second.cli, platform, OLD_PREFECT, labels=LABELS, environment=[*old, home])
     assert asked(second, "mlflow", REVISION) != [[head]]
     assert asked(second, "prefect", REVISION) != revision
 

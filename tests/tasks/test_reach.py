@@ -57,6 +57,7 @@ def opened(home: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[st
         "AWS_SECRET_ACCESS_KEY",
         "MLFLOW_TRACKING_USERNAME",
         "MLFLOW_TRACKING_PASSWORD",
+        "AWS_PROFILE",
     )
     for name in (*secret, "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
@@ -109,6 +110,22 @@ def test_an_address_that_is_configured_is_not_forwarded(
     with reached("Prefect") as found:
         assert opened == []
         assert found.prefect_url == "https://prefect.example/api"
+
+
+def test_a_store_of_the_users_own_gets_the_keys_that_lie_in_the_cluster(
+    opened: list[tuple[str, str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_S3_ENDPOINT", "https://s3.example")
+    settings.cache_clear()
+    with reached("store") as found:
+        assert (opened, found.s3_endpoint, os.environ["AWS_ACCESS_KEY_ID"]) == (
+            [],
+            "https://s3.example",
+            "key",
+        )
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    with reached("store"):
+        assert "AWS_ACCESS_KEY_ID" not in os.environ
 
 
 def test_in_a_pod_nothing_is_forwarded(

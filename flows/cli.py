@@ -23,7 +23,7 @@ for command in (
     app.command(command)
 for name, about in (
     ("bootstrap", "Bring the cluster of the kubeconfig to the platform of infra/platform.yaml."),
-    ("teardown", "Remove the platform and every released model from the cluster; data volumes stay."),
+    ("teardown", "Remove the platform from the cluster; released models go on answering, and volumes stay."),
     (
         "housekeeping",
         "Remove what is old and that no registered version refers to: Jobs, runs, models, data.",

@@ -20,6 +20,7 @@ def show(result: Any, stream: Any) -> None:
         "Models": _models,
         "Bootstrapped": _bootstrapped,
         "Plan": _plan,
+        "TornDown": _torn_down,
         "Housekeeping": _housekeeping,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
@@ -139,6 +140,15 @@ def _bootstrapped(out: Console, result: Any) -> None:
     out.print(table)
     changed = f"Changed: {', '.join(result.changed)}." if result.changed else "Nothing had to be changed."
     _line(out, f"{changed} Commands use this cluster now ({result.settings}).", "bold")
+
+
+def _torn_down(out: Console, result: Any) -> None:
+    for kind in ("models", "components", "namespaces"):
+        names = getattr(result, kind)
+        if names:
+            _line(out, f"Removed {kind}: {', '.join(names)}.")
+    for line in result.kept or ("Nothing was kept.",):
+        _line(out, line, "bold")
 
 
 def _plan(out: Console, plan: Any) -> None:

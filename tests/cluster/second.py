@@ -46,7 +46,7 @@ def second_platform(cli: Outside, folder: Path, charts: tuple[str, ...] = ()) ->
     try:
         yield made
     finally:
-        made.teardown("--delete-data")
+        made.teardown("--delete-models", "--delete-data")
         left = cli.run("kubectl", "get", "namespaces", "--output", "name").stdout
         assert PREFIX not in left, left
 

@@ -12,6 +12,7 @@ from tasks.markers import markers
 from tasks.platform_lock import PlatformLock, load_lock
 from tasks.pods import Part, priority_class
 from tasks.pools import POOLS, template
+from tasks.serving.seldon_manifest import SERVICE_ACCOUNT
 from tasks.settings import ROOT
 from tasks.verification import ROLE
 
@@ -97,6 +98,22 @@ def test_a_model_comes_before_a_training_which_evicts_nobody() -> None:
     assert training["preemptionPolicy"] == "Never"
     assert "preemptionPolicy" not in serving
     assert not any(each.get("globalDefault") for each in (platform, serving, training))
+
+
+def test_what_a_model_goes_on_with_outlives_the_release_and_nothing_else_does() -> None:
+    """`helm uninstall` leaves what carries this annotation; teardown removes it with the models."""
+    kept = {
+        (each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"])
+        for chart in CHARTS
+        for each in rendered(chart)
+        if (each["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+    }
+    space = lock().namespaces.serving
+    assert kept == {
+        ("ServiceAccount", space, SERVICE_ACCOUNT),
+        ("PriorityClass", "", priority_class("slipway", "serving")),
+        *(("NetworkPolicy", space, name) for name in ("default-deny", "dns", "models")),
+    }
 
 
 @pytest.mark.parametrize("chart", CHARTS)

@@ -11,6 +11,7 @@ from tasks import (
     fields,
     helm,
     hub_secrets,
+    notify,
     platform,
     pools,
     registry,
@@ -162,13 +163,14 @@ def _deployments(site: Site, prefect: PrefectApi) -> tuple[str, ...]:
 
 
 def _automations(site: Site, prefect: PrefectApi) -> tuple[str, ...]:
-    lines: list[str] = []
-    for wanted, there in automations.differing(prefect.url):
-        about = f"automation {wanted['name']!r}"
-        if there is None:
-            lines.append(f"{about} is not there")
+    told = notify.addresses(site.cluster, site.lock)
+    lines = [f"block {name} {fault}" for name, fault in notify.differing(prefect.url, told).items()]
+    for one in automations.differing(prefect.url, notify.ids(prefect.url, told)):
+        about = f"automation {one.name!r}"
+        if one.wanted is None or one.there is None:
+            lines.append(f"{about} is {'to go' if one.wanted is None else 'not there'}")
             continue
-        found = fields.differing(there, automations.marked(wanted), only_wanted=True)
+        found = fields.differing(one.there, automations.marked(one.wanted), only_wanted=True)
         lines += [f"{about}: {line}" for line in fields.said(found)]
     return tuple(lines)
 

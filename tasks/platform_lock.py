@@ -116,6 +116,21 @@ class Reach(Part):
     models: Door = Door()
 
 
+class Notify(Part):
+    """Who hears of a scheduled run that failed or is held. Addresses and passwords are in the user's Secrets."""
+
+    webhook: Name | None = None
+    """Secret of the platform's namespace with the key `url`."""
+    email: Name | None = None
+    """Secret with the keys `server`, `from` and `to`."""
+    ports: tuple[Annotated[int, Field(gt=0, lt=65536)], ...] = (443, 465, 587)
+    """Where they listen: else the Prefect server reaches nothing but its database."""
+
+    @property
+    def reached(self) -> list[int]:
+        return list(self.ports) if self.webhook or self.email else []
+
+
 class Image(Part):
     image: Repository
     tag: str
@@ -174,6 +189,7 @@ class PlatformLock(Part):
     kubernetes: Kubernetes = Kubernetes()
     registry: Registry = Registry()
     reach: Reach = Reach()
+    notify: Notify = Notify()
     images: dict[str, Image]
     components: tuple[Component, ...]
 
@@ -232,6 +248,7 @@ class PlatformLock(Part):
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
                 "pullSecret": self.registry.pull_secret,
                 "routes": routes,
+                "notify": self.notify.reached,
                 "operator": self.installs("seldon-core"),
                 "identities": identities.fingerprint(self.store.bucket),
                 **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),

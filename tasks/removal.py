@@ -1,4 +1,4 @@
-"""Taking the platform away again. Models, data and users' volumes stay unless asked otherwise, with what they need.
+"""Taking the platform away again. Models, data and users' volumes stay unless told otherwise, with what they need.
 
 A model goes on answering without the operator: its pods are of Deployments that the SeldonDeployment owns. What a
 new pod of it needs stays with it: the account, PriorityClass and network policies that the chart `base` marks to
@@ -145,7 +145,7 @@ NOT_NEEDED: dict[Kind, Callable[[Manifest], bool]] = {
     SECRET: is_ours,
     LEASE: lambda _: True,
 }
-"""In a namespace that stays: flow runs, users' servers, identities and the operator's certificate, who leads it."""
+"""In a namespace that stays: flow runs, users' servers, identities, the operator's certificate, who leads it."""
 
 
 def wait_gone(cluster: Cluster, namespaces: Iterable[str]) -> None:

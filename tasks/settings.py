@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     """Seconds to wait for another retrain or release of the same model to end."""
     lock_lease: float = Field(default=60.0, ge=60)
     """Seconds after which the lock of a run that died is free again (Prefect accepts no less than 60)."""
+    notify_webhook: SecretStr = SecretStr("")
+    """Embedded: who hears of a scheduled run that failed or is held, as the key `url` of the cluster's Secret."""
+    notify_email: SecretStr = SecretStr("")
+    """The same by e-mail: `mailtos://user:password@host:587/?from=...&to=...`."""
     fault: str = ""
     """Test only: name of the point at which this process kills itself (see `tasks/faults.py`)."""
 
@@ -182,8 +186,8 @@ def set_variables(given: Mapping[str, str | None]) -> dict[str, str | None]:
     return before
 
 
-SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_")
-"""Prefixes of variables that would turn a server or client of the embedded platform to another one."""
+SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_", "SLIPWAY_NOTIFY_")
+"""Prefixes of variables that would turn a process of the embedded platform to another one, or that are secret."""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -230,6 +230,19 @@ def test_a_store_of_the_users_own_can_be_reached(endpoint: str, port: int) -> No
     assert out == [{"ports": [{"port": port, "protocol": "TCP"}]}]
 
 
+def test_prefect_reaches_those_who_are_told_of_runs_and_nobody_without() -> None:
+    for told, ports in (({}, []), ({"webhook": "hook", "ports": (443, 2525)}, [443, 2525])):
+        (policy,) = [
+            each
+            for each in render("base", lock(notify=told))
+            if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "prefect"
+        ]
+        postgres, *others = policy["spec"]["egress"]
+        assert postgres["ports"] == [{"port": 5432, "protocol": "TCP"}]
+        wide = [{"ports": [{"port": port, "protocol": "TCP"} for port in ports]}]
+        assert others == (wide if ports else [])
+
+
 def test_a_postgres_of_the_users_own_can_be_reached() -> None:
     found = render("base", lock(postgres={"external": True, "host": "db.example.com", "port": 6432}))
     (policy,) = [

@@ -26,7 +26,7 @@ for name, about in (
     ("teardown", "Remove the platform from the cluster; released models go on answering, and volumes stay."),
     (
         "housekeeping",
-        "Remove what is old and that no registered version refers to: Jobs, runs, models, data.",
+        "Remove what is old and that nothing refers to: Jobs, runs, models, data, images.",
     ),
 ):
     app.command(f"flows.cli_cluster:{name}", name=name, help=about)

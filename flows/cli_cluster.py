@@ -96,7 +96,7 @@ def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that 
 
 
 def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:
-    """Remove old Jobs, runs, prepared data and models that nobody registered, as the schedule does each night.
+    """Remove old Jobs, runs, data, images, and models that nobody registered, as the schedule does each night.
 
     Parameters
     ----------

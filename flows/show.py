@@ -161,10 +161,13 @@ def _plan(out: Console, plan: Any) -> None:
 
 
 def _housekeeping(out: Console, result: Any) -> None:
-    for kind in ("jobs", "data", "models", "runs"):
+    kinds = ("jobs", "data", "models", "runs", "images")
+    for kind in kinds:
         for name in getattr(result, kind):
             _line(out, f"{kind}  {name}")
-    counts = ", ".join(f"{len(getattr(result, kind))} {kind}" for kind in ("jobs", "data", "models", "runs"))
+    for note in result.notes:
+        _line(out, note, "dim")
+    counts = ", ".join(f"{len(getattr(result, kind))} {kind}" for kind in kinds)
     _line(out, f"{'Would remove' if result.dry_run else 'Removed'} {counts}.", "bold")
 
 

@@ -37,6 +37,10 @@ File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
 Files = Annotated[
     tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
 ]
+BUILT = ("flow", "flow-spark", "mlflow", "model-server", "notebook", "notebook-spark")
+"""Images that `make images` makes."""
+LOADED = "docker.io/slipway"
+"""Repository of those that no registry has: nodes have them loaded."""
 Role = Literal["platform", "training", "serving", "notebooks", "executors"]
 """A namespace, by the name that `namespaces` gives it."""
 Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "jupyterhub", "seldon-core"]
@@ -98,6 +102,8 @@ class Registry(Part):
     """Stands for the registry of every image; each is below it at its own path."""
     pull_secret: Name | None = None
     """Secret of the platform's namespace, of type kubernetes.io/dockerconfigjson; the others get a copy."""
+    clean: bool = False
+    """Whether housekeeping deletes images of ours there that nothing of this platform refers to any more."""
 
 
 class Door(Part):
@@ -241,6 +247,12 @@ class PlatformLock(Part):
     def image(self, name: str) -> str:
         return self.images[name].reference
 
+    @property
+    def cleaned(self) -> list[str]:
+        """References of the images whose registry is housekeeping's to clean."""
+        found = [self.images[name] for name in BUILT if name in self.images] if self.registry.clean else []
+        return [image.reference for image in found if image.digest]
+
     def values(self, routes: str = "none") -> dict[str, Any]:
         """What every chart of ours is told. `routes`: what the cluster has that leads to models from outside."""
         return {
@@ -249,6 +261,7 @@ class PlatformLock(Part):
                 "pullSecret": self.registry.pull_secret,
                 "routes": routes,
                 "notify": self.notify.reached,
+                "cleaned": self.cleaned,
                 "operator": self.installs("seldon-core"),
                 "identities": identities.fingerprint(self.store.bucket),
                 **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     """The image that serves a model on a cluster, by digest."""
     initializer_image: str = ""
     """The image that fetches a model for its server, by digest."""
+    images: str = ""
+    """References of the images built for this platform, if housekeeping is to clean their registry."""
+    registry_login: SecretStr = SecretStr("")
+    """For that: what `docker login` writes."""
     routes: Literal["istio", "gateway-api", "none"] = "none"
     """What leads to models from outside a cluster."""
     forwarded: bool = False

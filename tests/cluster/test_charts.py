@@ -243,6 +243,29 @@ def test_prefect_reaches_those_who_are_told_of_runs_and_nobody_without() -> None
         assert others == (wide if ports else [])
 
 
+def test_housekeeping_knows_and_reaches_the_registry_only_where_it_is_to_clean_it() -> None:
+    """And only it: the pool `release` runs no code of a model."""
+    found = load_lock()
+    image = found.images["flow"].model_copy(update={"image": "example.com:5000/flow", "digest": DIGEST})
+    cleaning = lock(registry={"clean": True})
+    cleaning = cleaning.model_copy(update={"images": {**cleaning.images, "flow": image}})
+    for told, cleans in ((lock(), False), (cleaning, True)):
+        objects = {
+            (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")): each
+            for each in render("base", told)
+        }
+        spaces = told.namespaces
+        settings = {
+            space: "SLIPWAY_IMAGES" in objects["ConfigMap", "slipway-settings", space]["data"]
+            for space in (spaces.training, spaces.serving)
+        }
+        assert settings == {spaces.training: False, spaces.serving: cleans}
+        rules = objects["Role", "housekeeping", spaces.training]["rules"]
+        assert ({"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]} in rules) is cleans
+        out = objects["NetworkPolicy", "release", spaces.serving]["spec"]["egress"]
+        assert ({"ports": [{"port": 5000, "protocol": "TCP"}]} in out) is cleans
+
+
 def test_a_postgres_of_the_users_own_can_be_reached() -> None:
     found = render("base", lock(postgres={"external": True, "host": "db.example.com", "port": 6432}))
     (policy,) = [

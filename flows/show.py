@@ -138,6 +138,8 @@ def _bootstrapped(out: Console, result: Any) -> None:
         cells = (row.component, row.did, row.version, row.address, row.verified_by)
         table.add_row(*(Text(cell) for cell in cells))
     out.print(table)
+    for line in result.kept:
+        _line(out, line)
     changed = f"Changed: {', '.join(result.changed)}." if result.changed else "Nothing had to be changed."
     _line(out, f"{changed} Commands use this cluster now ({result.settings}).", "bold")
 

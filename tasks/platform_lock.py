@@ -41,6 +41,8 @@ BUILT = ("flow", "flow-spark", "mlflow", "model-server", "notebook", "notebook-s
 """Images that `make images` makes."""
 LOADED = "docker.io/slipway"
 """Repository of those that no registry has: nodes have them loaded."""
+NOTEBOOKS = "notebooks"
+"""The component without which there are no notebooks, nor their namespaces."""
 Role = Literal["platform", "training", "serving", "notebooks", "executors"]
 """A namespace, by the name that `namespaces` gives it."""
 Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "jupyterhub", "seldon-core"]
@@ -246,6 +248,12 @@ class PlatformLock(Part):
 
     def image(self, name: str) -> str:
         return self.images[name].reference
+
+    @property
+    def spaces(self) -> dict[str, str]:
+        """The namespaces that there are: those of notebooks only where notebooks are."""
+        without = set() if self.enabled(NOTEBOOKS) else {"notebooks", "executors"}
+        return {part: name for part, name in self.namespaces.model_dump().items() if part not in without}
 
     @property
     def cleaned(self) -> list[str]:

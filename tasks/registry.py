@@ -20,7 +20,7 @@ def give_pull_secret(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
     name, home = lock.registry.pull_secret, lock.namespaces.platform
     given = None if name is None else pull_secret(name, home, cluster.get(SECRET, name, home))
     written = []
-    for space in lock.namespaces.model_dump().values():
+    for space in lock.spaces.values():
         wanted = [] if given is None or space == home else [copy_of(given, space)]
         changes = [each for each in wanted if not same_secret(cluster.get(SECRET, str(name), space), each)]
         there = cluster.get(SERVICE_ACCOUNT, ACCOUNT, space)

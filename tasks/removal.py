@@ -72,13 +72,18 @@ def remove_releases(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
     """Uninstall every chart, the last one first; the names of those that were there."""
     there = helm.releases(cluster, lock.namespaces.model_dump().values())
     names = [one.name for one in reversed(lock.components) if one.name in there]
-    for name in names:
-        if there[name].pending:
-            helm.unlock(cluster, there[name])
-        helm.uninstall(name, there[name].namespace, int(PATIENCE))
+    uninstall(cluster, [there[name] for name in names])
     if lock.has(COMPONENT):
         remove_webhook(cluster, lock)
     return tuple(names)
+
+
+def uninstall(cluster: Cluster, releases: Iterable[helm.Release]) -> None:
+    """One after the other; one that a killed helm left pending, too."""
+    for release in releases:
+        if release.pending:
+            helm.unlock(cluster, release)
+        helm.uninstall(release.name, release.namespace, int(PATIENCE))
 
 
 def find_kept(cluster: Cluster, lock: PlatformLock, delete_models: bool, delete_data: bool) -> Kept:

@@ -27,7 +27,7 @@ class Second:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        return tuple(self.lock.namespaces.model_dump().values())
+        return tuple(self.lock.spaces.values())
 
     def bootstrap(self) -> dict[str, Any]:
         return self.cli.answer("bootstrap", "--lock", str(self.file), *self.charts, timeout=1500)

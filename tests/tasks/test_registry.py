@@ -67,7 +67,7 @@ def test_a_mirror_is_a_host_with_a_path(mirror: str) -> None:
 def test_the_pull_secret_is_copied_and_named_by_the_default_accounts() -> None:
     cluster = Memory()
     cluster.there["Secret", "slipway", "pull"] = GIVEN
-    spaces = tuple(lock().namespaces.model_dump().values())
+    spaces = tuple(lock().spaces.values())
     assert give_pull_secret(cluster, lock(pull_secret="pull")) == spaces  # type: ignore[arg-type]
     for space in spaces:
         assert cluster.get(SECRET, "pull", space)["data"] == GIVEN["data"]

@@ -15,57 +15,15 @@ from tasks.kubernetes import (
     SELDON_DEPLOYMENT,
     VALIDATING_WEBHOOK,
     VOLUME_CLAIM,
-    Kind,
 )
 from tasks.platform_lock import load_lock
 from tasks.removal import Kept, doomed, find_kept, remove_models, remove_namespaces, remove_rest, said
 from tasks.secrets import MADE_BY
 from tasks.seldon_core import remove_webhook, webhook_name
 from tasks.usage import USER
+from tests.tasks.cluster_memory import ALL, NAMES, Memory
 
-Key = tuple[Kind, str, str]
 LOCK = load_lock()
-NAMES = LOCK.namespaces
-ALL = tuple(NAMES.model_dump().values())
-
-
-class Memory:
-    """Stands in for a cluster: what is deleted is gone at once, a namespace with all that is in it."""
-
-    namespace = NAMES.platform
-
-    def __init__(self, *objects: tuple[Kind, str, str] | tuple[Kind, str, str, dict[str, str]]) -> None:
-        self.there: dict[Key, dict[str, Any]] = {}
-        for kind, space, name, *labels in objects:
-            metadata = {"name": name, "labels": labels[0] if labels else {}}
-            self.there[kind, space, name] = {"metadata": metadata}
-        for space in ALL:
-            self.there[NAMESPACE, "", space] = {"metadata": {"name": space, "labels": MADE_BY}}
-
-    def place(self, kind: Kind, namespace: str | None) -> str:
-        return (namespace or self.namespace) if kind.namespaced else ""
-
-    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Any:
-        return self.there.get((kind, self.place(kind, namespace), name))
-
-    def list(self, kind: Kind, labels: Any = None, namespace: str | None = None) -> list[Any]:
-        wanted, place = set((labels or {}).items()), self.place(kind, namespace)
-        return [
-            each
-            for (found, space, _), each in self.there.items()
-            if found == kind
-            and (namespace == "*" or space == place)
-            and wanted <= each["metadata"]["labels"].items()
-        ]
-
-    def delete(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
-        if kind == NAMESPACE:
-            for key in [key for key in self.there if key[1] == name]:
-                del self.there[key]
-        return self.there.pop((kind, self.place(kind, namespace), name), None) is not None
-
-    def names(self, kind: Kind, namespace: str) -> set[str]:
-        return {name for found, space, name in self.there if (found, space) == (kind, namespace)}
 
 
 def torn_down(cluster: Any, delete_models: bool = False, delete_data: bool = False) -> tuple[Kept, set[str]]:

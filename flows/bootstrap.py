@@ -7,7 +7,17 @@ from prefect import flow
 
 from flows.steps import step
 from tasks import charts as sources
-from tasks import components, hub_secrets, lease, platform, platform_lock, pulling, registry, seldon_core
+from tasks import (
+    components,
+    hub_secrets,
+    lease,
+    left_out,
+    platform,
+    platform_lock,
+    pulling,
+    registry,
+    seldon_core,
+)
 from tasks import preflight as checks
 from tasks import secrets as keys
 from tasks.components import Row
@@ -24,6 +34,7 @@ make_namespaces = step(platform.make_namespaces, "namespaces")
 give_pull_secret = step(registry.give_pull_secret, "pull secret")
 make_secrets = step(keys.make_secrets, "secrets")
 make_hub_secrets = step(hub_secrets.make_hub_secrets, "hub secrets")
+remove_left_out = step(left_out.remove, "what is left out")
 survey = step(components.survey, "survey")
 bring = step(components.bring, "component", task_run_name="{component.name}")
 settle = step(components.settle, "settings")
@@ -31,11 +42,12 @@ settle = step(components.settle, "settings")
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """Every component as it is now; `changed` names those that were not so before."""
+    """Every component as it is now; `changed` names those that were not so before. `kept`: what else stays."""
 
     components: tuple[Row, ...]
     changed: tuple[str, ...]
     settings: str
+    kept: tuple[str, ...] = ()
 
 
 @flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False)
@@ -55,12 +67,13 @@ def bootstrap(
     rendered = render(cluster, lock, found)
     if check_fit(cluster, lock, rendered):
         try_images(cluster, lock)
-    make_namespaces(cluster, lock.namespaces)
+    make_namespaces(cluster, lock)
     with lease.held(cluster, "bootstrap"):
         give_pull_secret(cluster, lock)
         make_secrets(cluster, lock)
         if make_hub_secrets(cluster, lock):
             rendered = render(cluster, lock, found)
+        gone = remove_left_out(cluster, lock)
         site = survey(cluster, lock, rendered, verify_all)
         with platform.PrefectApi(cluster, lock) as prefect:
             rows = tuple(bring(site, component, prefect) for component in lock.components)
@@ -68,4 +81,5 @@ def bootstrap(
         settle(site, told)
     write_platform_file(settings().home, told)
     changed = tuple(row.component for row in rows if row.did in ("installed", "upgraded"))
-    return Bootstrapped(rows, changed, str(settings().home / "platform.json"))
+    kept = left_out.said(gone, lock)
+    return Bootstrapped(rows, (*gone.components, *changed), str(settings().home / "platform.json"), kept)

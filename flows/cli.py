@@ -23,12 +23,12 @@ for command in (
     app.command(command)
 for name, about in (
     ("bootstrap", "Bring the cluster of the kubeconfig to the platform of infra/platform.yaml."),
-    ("teardown", "Remove the platform and every released model from the cluster; data volumes stay."),
     ("backup", "Keep the cluster's databases, Secrets and registered models in a folder or an S3."),
     ("restore", "Make a bootstrapped platform what a backup says."),
+    ("teardown", "Remove the platform from the cluster; released models go on answering, and volumes stay."),
     (
         "housekeeping",
-        "Remove what is old and that no registered version refers to: Jobs, runs, models, data.",
+        "Remove what is old and that nothing refers to: Jobs, runs, models, data, images.",
     ),
 ):
     app.command(f"flows.cli_cluster:{name}", name=name, help=about)

@@ -58,13 +58,17 @@ def bootstrap(
     return flow(lock or LOCK, verify_all=verify, charts=charts)
 
 
-def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False) -> Any:
-    """Remove the platform and every released model from the cluster; data volumes stay.
+def teardown(
+    *, lock: Lock = None, delete_models: Flag = False, delete_data: Flag = False, json: Json = False
+) -> Any:
+    """Remove the platform from the cluster; released models go on answering, and volumes stay.
 
     Parameters
     ----------
+    delete_models
+        Every released model too.
     delete_data
-        The volumes too: every run, model and object of the store.
+        The volumes too: every run, model and object of the store, and the files of notebook users.
     """
     ready = _alone()
     from flows.teardown import teardown as flow
@@ -72,7 +76,7 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     from tasks.settings import settings
 
     ready()
-    removed: TornDown = flow(lock or LOCK, delete_data=delete_data)
+    removed: TornDown = flow(lock or LOCK, delete_models=delete_models, delete_data=delete_data)
     _forget(settings().home, load_lock(lock or LOCK).namespaces.platform)
     return removed
 
@@ -124,7 +128,7 @@ def restore(source: str, *, lock: Lock = None, json: Json = False) -> Any:
 
 
 def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:
-    """Remove old Jobs, runs, prepared data and models that nobody registered, as the schedule does each night.
+    """Remove old Jobs, runs, data, images, and models that nobody registered, as the schedule does each night.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ def show(result: Any, stream: Any) -> None:
         "Models": _models,
         "Bootstrapped": _bootstrapped,
         "Plan": _plan,
+        "TornDown": _torn_down,
         "Housekeeping": _housekeeping,
     }
     by_type.get(type(result).__name__, _fields)(out, result)
@@ -137,8 +138,19 @@ def _bootstrapped(out: Console, result: Any) -> None:
         cells = (row.component, row.did, row.version, row.address, row.verified_by)
         table.add_row(*(Text(cell) for cell in cells))
     out.print(table)
+    for line in result.kept:
+        _line(out, line)
     changed = f"Changed: {', '.join(result.changed)}." if result.changed else "Nothing had to be changed."
     _line(out, f"{changed} Commands use this cluster now ({result.settings}).", "bold")
+
+
+def _torn_down(out: Console, result: Any) -> None:
+    for kind in ("models", "components", "namespaces"):
+        names = getattr(result, kind)
+        if names:
+            _line(out, f"Removed {kind}: {', '.join(names)}.")
+    for line in result.kept or ("Nothing was kept.",):
+        _line(out, line, "bold")
 
 
 def _plan(out: Console, plan: Any) -> None:
@@ -151,10 +163,13 @@ def _plan(out: Console, plan: Any) -> None:
 
 
 def _housekeeping(out: Console, result: Any) -> None:
-    for kind in ("jobs", "data", "models", "runs"):
+    kinds = ("jobs", "data", "models", "runs", "images")
+    for kind in kinds:
         for name in getattr(result, kind):
             _line(out, f"{kind}  {name}")
-    counts = ", ".join(f"{len(getattr(result, kind))} {kind}" for kind in ("jobs", "data", "models", "runs"))
+    for note in result.notes:
+        _line(out, note, "dim")
+    counts = ", ".join(f"{len(getattr(result, kind))} {kind}" for kind in kinds)
     _line(out, f"{'Would remove' if result.dry_run else 'Removed'} {counts}.", "bold")
 
 

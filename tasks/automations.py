@@ -1,13 +1,21 @@
-"""What Prefect does by itself: a run whose process was killed becomes Crashed, instead of Running for ever."""
+"""What Prefect does by itself: ends runs whose process was killed, tells of scheduled ones that went wrong."""
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.prefect_api import ask
 
 TAG = "slipway"
 NAME = "a run without heartbeat has crashed"
+NOTICE = "a scheduled run failed or is held"
+SCHEDULED = "prefect.tag.auto-scheduled"
+"""Which Prefect gives the runs that a schedule made, and no others."""
+FLOWS = ("retrain", "score", "housekeeping")
+STATES = ("Failed", "Crashed", "TimedOut", "Held")
+"""Names of the states that are told. A retrain that may not release completes as Held (`flows/retrain.py`)."""
 SILENCE = 90
 """Seconds without any sign of a run. Its heartbeat comes every 30 s (`tasks.settings.client_environment`)."""
 
@@ -36,21 +44,75 @@ ZOMBIES: dict[str, Any] = {
 }
 
 
-def ensure_automations(api: str) -> tuple[str, ...]:
-    """Create each automation, or bring it to what is said here; gives the names of those written."""
-    wrong = differing(api)
-    for wanted, there in wrong:
-        if there is None:
-            ask("POST", f"{api}/automations/", marked(wanted)).raise_for_status()
-        else:
-            ask("PUT", f"{api}/automations/{there['id']}", marked(wanted)).raise_for_status()
-    return tuple(wanted["name"] for wanted, _ in wrong)
+ABOUT = "{{ flow.name }} {{ flow_run.parameters.model|default('', true) }}: {{ flow_run.state.name }}"
+TOLD = f"Slipway: {ABOUT}\n{{{{ flow_run.state.message }}}}\n{{{{ flow_run|ui_url }}}}"
 
 
-def differing(api: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """Each automation whose state is not what is said here, with that state; None: it is not there."""
-    pairs = [(wanted, _found(api, wanted["name"])) for wanted in (ZOMBIES,)]
-    return [(wanted, there) for wanted, there in pairs if not says(there, marked(wanted))]
+@dataclass(frozen=True)
+class Difference:
+    """An automation that is not as it should be: `wanted` None, it should not be; `there` None, it is not."""
+
+    name: str
+    wanted: dict[str, Any] | None
+    there: dict[str, Any] | None
+
+
+def notice(blocks: Mapping[str, str]) -> dict[str, Any]:
+    """Pure: the automation that tells of a scheduled run by each of these blocks (name -> id)."""
+    return {
+        "name": NOTICE,
+        "description": "Told by the blocks that `notify` of infra/platform.yaml stands for.",
+        "enabled": True,
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "expect": [f"prefect.flow-run.{state}" for state in STATES],
+            "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+            "match_related": [
+                {"prefect.resource.role": ["flow"], "prefect.resource.name": list(FLOWS)},
+                {"prefect.resource.id": [SCHEDULED]},
+            ],
+            "threshold": 1,
+            "within": 0,
+        },
+        "actions": [
+            {
+                "type": "send-notification",
+                "block_document_id": each,
+                "subject": f"Slipway: {ABOUT}",
+                "body": TOLD,
+            }
+            for _, each in sorted(blocks.items())
+        ],
+    }
+
+
+def ensure_automations(api: str, blocks: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Create each automation, bring it to what is said here, or remove it; gives the names of those written.
+
+    `blocks`: those of Prefect's blocks that tell people (name -> id); without any nobody is told.
+    """
+    wrong = differing(api, blocks)
+    for each in wrong:
+        if each.wanted is None and each.there is not None:
+            ask("DELETE", f"{api}/automations/{each.there['id']}").raise_for_status()
+        elif each.wanted is not None and each.there is None:
+            ask("POST", f"{api}/automations/", marked(each.wanted)).raise_for_status()
+        elif each.wanted is not None and each.there is not None:
+            ask("PUT", f"{api}/automations/{each.there['id']}", marked(each.wanted)).raise_for_status()
+    return tuple(each.name for each in wrong)
+
+
+def differing(api: str, blocks: Mapping[str, str] | None = None) -> list[Difference]:
+    """Each automation whose state is not what is said here."""
+    wanted = {NAME: ZOMBIES, NOTICE: notice(blocks) if blocks else None}
+    found = [Difference(name, definition, _found(api, name)) for name, definition in wanted.items()]
+    return [each for each in found if not stands(each)]
+
+
+def stands(one: Difference) -> bool:
+    """Pure: whether it is as it should be after all."""
+    return one.there is None if one.wanted is None else says(one.there, marked(one.wanted))
 
 
 def _found(api: str, name: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from tasks import (
     helm,
     hub_secrets,
     needed_secrets,
+    notify,
     pods,
     pools,
     seldon_core,
@@ -179,8 +180,12 @@ def _deployments(site: Site, component: Component, prefect: PrefectApi) -> tuple
 
 
 def _automations(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:
-    made = automations.ensure_automations(prefect.url)
-    return _hash(automations.ZOMBIES), _did(site, component, bool(made))
+    told = notify.addresses(site.cluster, site.lock)
+    blocks = notify.ensure(prefect.url, told)
+    made = automations.ensure_automations(prefect.url, blocks.ids)
+    notify.remove(prefect.url, told)
+    made_from = _hash([automations.ZOMBIES, automations.notice(blocks.ids)])
+    return made_from, _did(site, component, bool(made or blocks.written))
 
 
 def _routes(site: Site, component: Component, prefect: PrefectApi) -> tuple[str, Did]:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks import old_data, old_jobs, old_runs
+from tasks import old_data, old_images, old_jobs, old_runs
 from tasks.old_data import Unused
+from tasks.old_images import OldImages
 from tasks.old_jobs import EndedJob
 from tasks.old_runs import Leaving
 
@@ -24,6 +25,9 @@ class Housekeeping:
     data: tuple[str, ...]
     models: tuple[str, ...]
     runs: tuple[str, ...]
+    images: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be cleaned, and why."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,16 @@ class Old:
     jobs: tuple[EndedJob, ...]
     data: tuple[Unused, ...]
     runs: Leaving
+    images: OldImages
 
 
-def find(run_days: int, data_days: int, job_hours: int) -> Old:
+def find(run_days: int, data_days: int, job_hours: int, image_days: int) -> Old:
     now = datetime.now(UTC)
     return Old(
         old_jobs.find(now - timedelta(hours=job_hours)),
         old_data.find(now - timedelta(days=data_days)),
         old_runs.find(now - timedelta(days=run_days)),
+        old_images.find(now - timedelta(days=image_days)),
     )
 
 
@@ -52,4 +58,6 @@ def result(old: Old, dry_run: bool) -> Housekeeping:
         tuple(one.uri for one in old.data),
         tuple(str(model) for model in old.runs.models),
         tuple(str(run) for run in old.runs.runs),
+        tuple(str(image) for image in old.images.images),
+        old.images.notes,
     )

@@ -15,6 +15,12 @@ File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
 Files = Annotated[
     tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
 ]
+BUILT = ("flow", "flow-spark", "mlflow", "model-server", "notebook", "notebook-spark")
+"""Images that `make images` makes."""
+LOADED = "docker.io/slipway"
+"""Repository of those that no registry has: nodes have them loaded."""
+NOTEBOOKS = "notebooks"
+"""The component without which there are no notebooks, nor their namespaces."""
 Role = Literal["platform", "training", "serving", "notebooks", "executors"]
 """A namespace, by the name that `namespaces` gives it."""
 Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "jupyterhub", "seldon-core"]
@@ -70,6 +76,23 @@ class Registry(Part):
     """Stands for the registry of every image; each is below it at its own path."""
     pull_secret: Name | None = None
     """Secret of the platform's namespace, of type kubernetes.io/dockerconfigjson; the others get a copy."""
+    clean: bool = False
+    """Whether housekeeping deletes images of ours there that nothing of this platform refers to any more."""
+
+
+class Notify(Part):
+    """Who hears of a scheduled run that failed or is held. Addresses and passwords are in the user's Secrets."""
+
+    webhook: Name | None = None
+    """Secret of the platform's namespace with the key `url`."""
+    email: Name | None = None
+    """Secret with the keys `server`, `from` and `to`."""
+    ports: tuple[Annotated[int, Field(gt=0, lt=65536)], ...] = (443, 465, 587)
+    """Where they listen: else the Prefect server reaches nothing but its database."""
+
+    @property
+    def reached(self) -> list[int]:
+        return list(self.ports) if self.webhook or self.email else []
 
 
 class Image(Part):

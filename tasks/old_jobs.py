@@ -10,7 +10,7 @@ from datetime import datetime
 
 from tasks.jobs import end_of
 from tasks.kubernetes import JOB, Manifest, client
-from tasks.secrets import is_ours
+from tasks.secrets import is_ours as made_here
 from tasks.settings import settings
 
 PREFECT = "prefect.io/"
@@ -31,14 +31,15 @@ def ended(jobs: Iterable[Manifest], before: datetime) -> tuple[EndedJob, ...]:
     return tuple(
         EndedJob(job["metadata"]["namespace"], job["metadata"]["name"])
         for job in jobs
-        if _ours(job)
+        if is_ours(job)
         and (end := end_of(job)) is not None
         and datetime.fromisoformat(end["lastTransitionTime"]) < before
     )
 
 
-def _ours(job: Manifest) -> bool:
-    return is_ours(job) or any(label.startswith(PREFECT) for label in job["metadata"].get("labels") or {})
+def is_ours(job: Manifest) -> bool:
+    """Pure: whether the Job is a flow run, or one of bootstrap's checks."""
+    return made_here(job) or any(label.startswith(PREFECT) for label in job["metadata"].get("labels") or {})
 
 
 def find(before: datetime) -> tuple[EndedJob, ...]:

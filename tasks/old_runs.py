@@ -104,7 +104,7 @@ def references(versions: Iterable["ModelVersion"]) -> Referred:
 
 def find(before: datetime) -> Leaving:
     """What of the retrains on the server goes. The registry is read last: it may have grown meanwhile."""
-    return leaving(_runs(), references(_versions()), before)
+    return leaving(_runs(), references(versions()), before)
 
 
 def remove(found: Leaving) -> None:
@@ -142,7 +142,8 @@ def _named(what: Stored | RetrainRun) -> Iterator[None]:
         ) from error
 
 
-def _versions() -> list["ModelVersion"]:
+def versions() -> list["ModelVersion"]:
+    """Every registered version, of every model."""
     mlflow = client()
     return _every(lambda token: mlflow.search_model_versions("", max_results=PAGE, page_token=token))
 

@@ -11,6 +11,8 @@ from tasks import (
     fields,
     helm,
     hub_secrets,
+    left_out,
+    notify,
     platform,
     pools,
     registry,
@@ -26,7 +28,7 @@ from tasks.platform import PrefectApi
 from tasks.platform_lock import PlatformLock
 from tasks.serving.seldon_routes import ensure_gateway
 
-Does = Literal["make", "install", "upgrade", "put right", "cannot be told"]
+Does = Literal["make", "install", "upgrade", "put right", "remove", "cannot be told"]
 SERVER = "prefect"
 """The component that must be there before pools, deployments and automations can be asked for."""
 
@@ -54,14 +56,15 @@ class Plan:
 
 
 def around(cluster: Cluster, lock: PlatformLock) -> tuple[Change, ...]:
-    """Namespaces, pull secret and Secrets."""
+    """Namespaces, pull secret and Secrets; and what the lock no longer enables."""
     steps: Mapping[str, Callable[[Cluster], Any]] = {
-        "namespaces": lambda noting: platform.make_namespaces(noting, lock.namespaces),
+        "namespaces": lambda noting: platform.make_namespaces(noting, lock),
         "pull secret": lambda noting: registry.give_pull_secret(noting, lock),
         "secrets": lambda noting: secrets.make_secrets(noting, lock),
         "hub secrets": lambda noting: hub_secrets.make_hub_secrets(noting, lock),
     }
-    return tuple(Change(name, "make", noted(cluster, step)) for name, step in steps.items())
+    made = tuple(Change(name, "make", noted(cluster, step)) for name, step in steps.items())
+    return (*made, Change("what is left out", "remove", left_out.find(cluster, lock).lines()))
 
 
 def settings(site: Site, told: Mapping[str, Any]) -> Change:
@@ -107,7 +110,7 @@ def of_chart(site: Site, component: Component) -> Change:
         (
             *unfinished(release),
             *drift.drifted([chart]).get(chart.name, ()),
-            *left_out(chart, helm.objects_of(site.cluster, release)),
+            *dropped(chart, helm.objects_of(site.cluster, release)),
             *beside(site, component),
         )
         or ("its manifests changed, but none of their objects",),
@@ -121,7 +124,7 @@ def unfinished(release: helm.Release) -> tuple[str, ...]:
     return (f"revision {release.revision} of the Helm release is {release.status}",)
 
 
-def left_out(chart: helm.Chart, there: list[Manifest]) -> tuple[str, ...]:
+def dropped(chart: helm.Chart, there: list[Manifest]) -> tuple[str, ...]:
     """Pure: the objects of the installed release that the chart no longer has."""
     kept = {drift.title(chart, each) for each in chart.objects}
     before = [drift.title(chart, each) for each in there if not drift.is_hook(each)]
@@ -163,13 +166,14 @@ def _deployments(site: Site, prefect: PrefectApi) -> tuple[str, ...]:
 
 
 def _automations(site: Site, prefect: PrefectApi) -> tuple[str, ...]:
-    lines: list[str] = []
-    for wanted, there in automations.differing(prefect.url):
-        about = f"automation {wanted['name']!r}"
-        if there is None:
-            lines.append(f"{about} is not there")
+    told = notify.addresses(site.cluster, site.lock)
+    lines = [f"block {name} {fault}" for name, fault in notify.differing(prefect.url, told).items()]
+    for one in automations.differing(prefect.url, notify.ids(prefect.url, told)):
+        about = f"automation {one.name!r}"
+        if one.wanted is None or one.there is None:
+            lines.append(f"{about} is {'to go' if one.wanted is None else 'not there'}")
             continue
-        found = fields.differing(there, automations.marked(wanted), only_wanted=True)
+        found = fields.differing(one.there, automations.marked(one.wanted), only_wanted=True)
         lines += [f"{about}: {line}" for line in fields.said(found)]
     return tuple(lines)
 

@@ -13,7 +13,6 @@ from typing import Any
 from tasks.errors import PlatformError
 from tasks.forwarding import forwarded
 from tasks.kubernetes import CONFIG_MAP, NAMESPACE, Cluster, Manifest
-from tasks.lock_parts import Namespaces
 from tasks.platform_lock import PlatformLock
 from tasks.reach import variables
 from tasks.secrets import MADE_BY, auth_string
@@ -119,13 +118,13 @@ def platform_settings(lock: PlatformLock, routes: Routes = "none") -> dict[str, 
     }
 
 
-def make_namespaces(cluster: Cluster, names: Namespaces) -> tuple[str, ...]:
+def make_namespaces(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
     """Create the namespaces, or bring their labels to what they must be; the names of those written.
 
     Raises PlatformError if one of them is being deleted: nothing can be made in it any more.
     """
     written = []
-    for part, name in names.model_dump().items():
+    for part, name in lock.spaces.items():
         manifest = namespace_manifest(name, LEVELS.get(part, "restricted"))
         metadata = (cluster.get(NAMESPACE, name) or {}).get("metadata", {})
         if "deletionTimestamp" in metadata:

@@ -14,7 +14,19 @@ from pydantic import BaseModel, ValidationError, model_validator
 from tasks import doors, identities
 from tasks.doors import Reach
 from tasks.errors import PlatformError
-from tasks.lock_parts import Component, Image, Kubernetes, Namespaces, Part, Postgres, Registry, Store
+from tasks.lock_parts import (
+    BUILT,
+    NOTEBOOKS,
+    Component,
+    Image,
+    Kubernetes,
+    Namespaces,
+    Notify,
+    Part,
+    Postgres,
+    Registry,
+    Store,
+)
 from tasks.settings import ROOT
 
 LOCK = ROOT / "infra" / "platform.yaml"
@@ -34,6 +46,7 @@ class PlatformLock(Part):
     kubernetes: Kubernetes = Kubernetes()
     registry: Registry = Registry()
     reach: Reach = Reach()
+    notify: Notify = Notify()
     images: dict[str, Image]
     components: tuple[Component, ...]
 
@@ -55,12 +68,12 @@ class PlatformLock(Part):
                 raise ValueError(
                     f"components.{index}.images: found {', '.join(unknown)}; images has {', '.join(self.images)}"
                 )
-        if self.reach.hub.host and not self.enabled("notebooks"):
+        if self.reach.hub.host and not self.enabled(NOTEBOOKS):
             raise ValueError("reach.hub.host: leads to notebooks, which are not enabled")
         return self
 
     def _needs(self, index: int, component: Component) -> None:
-        if component.name == "jupyterhub" and component.enabled and not self.enabled("notebooks"):
+        if component.name == "jupyterhub" and component.enabled and not self.enabled(NOTEBOOKS):
             raise ValueError(f"components.{index}.enabled: asks for notebooks, which are not enabled")
 
     def enabled(self, name: str) -> bool:
@@ -87,6 +100,18 @@ class PlatformLock(Part):
     def image(self, name: str) -> str:
         return self.images[name].reference
 
+    @property
+    def spaces(self) -> dict[str, str]:
+        """The namespaces that there are: those of notebooks only where notebooks are."""
+        without = set() if self.enabled(NOTEBOOKS) else {"notebooks", "executors"}
+        return {part: name for part, name in self.namespaces.model_dump().items() if part not in without}
+
+    @property
+    def cleaned(self) -> list[str]:
+        """References of the images whose registry is housekeeping's to clean."""
+        found = [self.images[name] for name in BUILT if name in self.images] if self.registry.clean else []
+        return [image.reference for image in found if image.digest]
+
     def values(self, routes: str = "none", models_page: str = "") -> dict[str, Any]:
         """What every chart of ours is told.
 
@@ -97,6 +122,8 @@ class PlatformLock(Part):
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
                 "pullSecret": self.registry.pull_secret,
                 "routes": routes,
+                "notify": self.notify.reached,
+                "cleaned": self.cleaned,
                 "operator": self.installs("seldon-core"),
                 "doors": doors.told(self.reach),
                 "modelsPage": models_page,

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 
-from tasks import drift, helm, registry, room, secrets
+from tasks import drift, helm, notify, registry, room, secrets
 from tasks.components import Rendered
 from tasks.conflicts import check_conflicts
 from tasks.door_checks import check_doors
@@ -37,6 +37,7 @@ def preflight(lock: PlatformLock) -> Cluster:
     secrets.wanted(
         lock, secrets.read(cluster, secrets.places(lock)), secrets.token
     )  # raises if one is missing
+    notify.addresses(cluster, lock)  # and so does this
     if lock.registry.pull_secret:
         name = lock.registry.pull_secret
         registry.pull_secret(name, cluster.namespace, cluster.get(SECRET, name))

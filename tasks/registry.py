@@ -11,6 +11,8 @@ from tasks.secrets import MADE_BY, is_ours
 
 TYPE = "kubernetes.io/dockerconfigjson"
 ACCOUNT = "default"
+CLEANER = "slipway-registry"
+"""The copy that the pool `release` gives to housekeeping (deployments/work-pools/release.kubernetes.json)."""
 
 
 def give_pull_secret(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
@@ -18,7 +20,7 @@ def give_pull_secret(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
     name, home = lock.registry.pull_secret, lock.namespaces.platform
     given = None if name is None else pull_secret(name, home, cluster.get(SECRET, name, home))
     written = []
-    for space in lock.namespaces.model_dump().values():
+    for space in lock.spaces.values():
         wanted = [] if given is None or space == home else [copy_of(given, space)]
         changes = [each for each in wanted if not same_secret(cluster.get(SECRET, str(name), space), each)]
         there = cluster.get(SERVICE_ACCOUNT, ACCOUNT, space)
@@ -28,7 +30,21 @@ def give_pull_secret(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
             cluster.apply(change)
         if changes:
             written.append(space)
+    if give_cleaner(cluster, lock, given):
+        written.append(f"{lock.namespaces.serving} ({CLEANER})")
     return tuple(written)
+
+
+def give_cleaner(cluster: Cluster, lock: PlatformLock, given: Manifest | None) -> bool:
+    """Let housekeeping log in to the registry if it is to clean it, and else not; False if that was so."""
+    space, there = lock.namespaces.serving, cluster.get(SECRET, CLEANER, lock.namespaces.serving)
+    if given is None or not lock.registry.clean:
+        return is_ours(there) and cluster.delete(SECRET, CLEANER, space)
+    wanted = copy_of(given, space, CLEANER)
+    if same_secret(there, wanted):
+        return False
+    cluster.apply(wanted)
+    return True
 
 
 def pull_secret(name: str, namespace: str, there: Manifest | None) -> Manifest:
@@ -43,8 +59,8 @@ def pull_secret(name: str, namespace: str, there: Manifest | None) -> Manifest:
     return there
 
 
-def copy_of(given: Manifest, namespace: str) -> Manifest:
-    metadata = {"name": given["metadata"]["name"], "namespace": namespace, "labels": MADE_BY}
+def copy_of(given: Manifest, namespace: str, name: str = "") -> Manifest:
+    metadata = {"name": name or given["metadata"]["name"], "namespace": namespace, "labels": MADE_BY}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": given["data"]}
 
 

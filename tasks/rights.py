@@ -18,6 +18,7 @@ OURS = (
     ("batch", "jobs", WRITES),
     ("coordination.k8s.io", "leases", WRITES),
     ("", "pods", ("get", "list")),
+    ("", "persistentvolumeclaims", ("list",)),
     ("", "pods/log", ("get",)),
     ("", "pods/portforward", ("create",)),
 )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from tasks import helm
+from tasks import conflicts, helm
 from tasks.errors import PlatformError
 from tasks.kubernetes import (
     CRD,
@@ -216,6 +216,15 @@ def remove_definition(cluster: Cluster) -> bool:
     if any(CONTROLLER in (each["metadata"].get("labels") or {}) for each in cluster.list(NAMESPACE)):
         return False
     return cluster.delete(CRD, DEFINITION)
+
+
+def remove_webhook(cluster: Cluster, lock: PlatformLock) -> bool:
+    """Delete our operator's webhook if its release has left it: without the operator nothing could be released."""
+    space = lock.namespaces.serving
+    there = cluster.get(VALIDATING_WEBHOOK, webhook_name(space))
+    if there is None or conflicts.release_of(there) != (COMPONENT, space):
+        return False
+    return cluster.delete(VALIDATING_WEBHOOK, webhook_name(space))
 
 
 def webhook_name(namespace: str) -> str:

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     """The image that serves a model on a cluster, by digest."""
     initializer_image: str = ""
     """The image that fetches a model for its server, by digest."""
+    images: str = ""
+    """References of the images built for this platform, if housekeeping is to clean their registry."""
+    registry_login: SecretStr = SecretStr("")
+    """For that: what `docker login` writes."""
     routes: Literal["istio", "gateway-api", "none"] = "none"
     """What leads to models from outside a cluster."""
     forwarded: bool = False
@@ -108,6 +112,10 @@ class Settings(BaseSettings):
     """Seconds after which the lock of a run that died is free again (Prefect accepts no less than 60)."""
     backup_passphrase: SecretStr = SecretStr("")
     """Encrypts the passwords and keys in a backup, and reads them again."""
+    notify_webhook: SecretStr = SecretStr("")
+    """Embedded: who hears of a scheduled run that failed or is held, as the key `url` of the cluster's Secret."""
+    notify_email: SecretStr = SecretStr("")
+    """The same by e-mail: `mailtos://user:password@host:587/?from=...&to=...`."""
     fault: str = ""
     """Test only: name of the point at which this process kills itself (see `tasks/faults.py`)."""
 
@@ -192,8 +200,8 @@ def set_variables(given: Mapping[str, str | None]) -> dict[str, str | None]:
     return before
 
 
-SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_")
-"""Prefixes of variables that would turn a server or client of the embedded platform to another one."""
+SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_", "SLIPWAY_NOTIFY_")
+"""Prefixes of variables that would turn a process of the embedded platform to another one, or that are secret."""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -7,9 +7,7 @@ from typing import Protocol
 
 from infra.images.builders import Builder
 from infra.images.lockfile import Built
-
-LOCAL = "docker.io/slipway"
-"""Repository of images that no registry has: nodes have them loaded."""
+from tasks.lock_parts import LOADED
 
 
 class Destination(Protocol):
@@ -48,7 +46,7 @@ class Registry:
 class DevelopmentCluster:
     """The cluster of `make cluster`, whose node takes archives."""
 
-    repository = LOCAL
+    repository = LOADED
     told = "loaded into the development cluster"
 
     def bring(self, image: Built, archive: Path) -> Built:
@@ -76,7 +74,7 @@ class DevelopmentCluster:
 class Nowhere:
     """Built and kept; the way to a cluster is the user's to choose."""
 
-    repository = LOCAL
+    repository = LOADED
     told = (
         "built; set REGISTRY to push it, or start a development cluster (`make cluster`) and run this again"
     )

@@ -5,19 +5,21 @@ from pathlib import Path
 
 from infra.local import state as states
 from infra.local.services import settings_at
-from tasks import deployments
+from tasks import deployments, notify
 from tasks.automations import ensure_automations
 from tasks.settings import child_environment, client_environment
 
 
 def register(home: Path, state: states.State, say: Callable[[str], None]) -> None:
     """Deploy `prefect.yaml` when it changed since last time, and make the automations."""
-    wanted = deployments.file_hash()
-    if state.registered == wanted:
+    found, wanted = settings_at(home, state.addresses), deployments.file_hash()
+    told = notify.own_addresses(found)
+    blocks = notify.ensure(found.prefect_url, told)
+    if state.registered == wanted and not blocks.written:
         return
     say("registering the deployments of prefect.yaml")
-    found = settings_at(home, state.addresses)
-    ensure_automations(found.prefect_url)
+    ensure_automations(found.prefect_url, blocks.ids)
+    notify.remove(found.prefect_url, told)
     deployments.register(found.prefect_url, child_environment(client_environment(found)))
     state.registered = wanted
     states.write(home, state)

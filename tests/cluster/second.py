@@ -27,7 +27,7 @@ class Second:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        return tuple(self.lock.namespaces.model_dump().values())
+        return tuple(self.lock.spaces.values())
 
     def bootstrap(self) -> dict[str, Any]:
         return self.cli.answer("bootstrap", "--lock", str(self.file), *self.charts, timeout=1500)
@@ -46,7 +46,7 @@ def second_platform(cli: Outside, folder: Path, charts: tuple[str, ...] = ()) ->
     try:
         yield made
     finally:
-        made.teardown("--delete-data")
+        made.teardown("--delete-models", "--delete-data")
         left = cli.run("kubectl", "get", "namespaces", "--output", "name").stdout
         assert PREFIX not in left, left
 

@@ -78,7 +78,7 @@ def small_platform(cli: Outside, folder: Path) -> Iterator[Small]:
         yield made
     finally:
         made.sections, made.components = {}, ("alpha", "beta")
-        done = made.run("teardown", "--delete-data")
+        done = made.run("teardown", "--delete-models", "--delete-data")
         assert done.returncode == 0, done.stderr
         kinds = "namespaces,priorityclasses"
         left = cli.run("kubectl", "get", kinds, "--output", "name").stdout

@@ -19,7 +19,7 @@ from tests.cluster.outside import Outside
 from tests.cluster.platform_state import empty_flow, get, written
 from tests.cluster.second import Second
 
-NAMESPACES = tuple(load_lock().namespaces.model_dump().values())
+NAMESPACES = tuple(load_lock().spaces.values())
 
 
 def bootstrap(place: Outside) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tasks.markers import markers
 from tasks.platform_lock import PlatformLock, load_lock
 from tasks.pods import Part, priority_class
 from tasks.pools import POOLS, template
+from tasks.serving.seldon_manifest import SERVICE_ACCOUNT
 from tasks.settings import ROOT
 from tasks.verification import ROLE
 
@@ -97,6 +98,22 @@ def test_a_model_comes_before_a_training_which_evicts_nobody() -> None:
     assert training["preemptionPolicy"] == "Never"
     assert "preemptionPolicy" not in serving
     assert not any(each.get("globalDefault") for each in (platform, serving, training))
+
+
+def test_what_a_model_goes_on_with_outlives_the_release_and_nothing_else_does() -> None:
+    """`helm uninstall` leaves what carries this annotation; teardown removes it with the models."""
+    kept = {
+        (each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"])
+        for chart in CHARTS
+        for each in rendered(chart)
+        if (each["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+    }
+    space = lock().namespaces.serving
+    assert kept == {
+        ("ServiceAccount", space, SERVICE_ACCOUNT),
+        ("PriorityClass", "", priority_class("slipway", "serving")),
+        *(("NetworkPolicy", space, name) for name in ("default-deny", "dns", "models")),
+    }
 
 
 @pytest.mark.parametrize("chart", CHARTS)
@@ -211,6 +228,42 @@ def test_a_store_of_the_users_own_can_be_reached(endpoint: str, port: int) -> No
     }
     out = policies["models", "slipway-serving"]["spec"]["egress"]
     assert out == [{"ports": [{"port": port, "protocol": "TCP"}]}]
+
+
+def test_prefect_reaches_those_who_are_told_of_runs_and_nobody_without() -> None:
+    for told, ports in (({}, []), ({"webhook": "hook", "ports": (443, 2525)}, [443, 2525])):
+        (policy,) = [
+            each
+            for each in render("base", lock(notify=told))
+            if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "prefect"
+        ]
+        postgres, *others = policy["spec"]["egress"]
+        assert postgres["ports"] == [{"port": 5432, "protocol": "TCP"}]
+        wide = [{"ports": [{"port": port, "protocol": "TCP"} for port in ports]}]
+        assert others == (wide if ports else [])
+
+
+def test_housekeeping_knows_and_reaches_the_registry_only_where_it_is_to_clean_it() -> None:
+    """And only it: the pool `release` runs no code of a model."""
+    found = load_lock()
+    image = found.images["flow"].model_copy(update={"image": "example.com:5000/flow", "digest": DIGEST})
+    cleaning = lock(registry={"clean": True})
+    cleaning = cleaning.model_copy(update={"images": {**cleaning.images, "flow": image}})
+    for told, cleans in ((lock(), False), (cleaning, True)):
+        objects = {
+            (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")): each
+            for each in render("base", told)
+        }
+        spaces = told.namespaces
+        settings = {
+            space: "SLIPWAY_IMAGES" in objects["ConfigMap", "slipway-settings", space]["data"]
+            for space in (spaces.training, spaces.serving)
+        }
+        assert settings == {spaces.training: False, spaces.serving: cleans}
+        rules = objects["Role", "housekeeping", spaces.training]["rules"]
+        assert ({"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]} in rules) is cleans
+        out = objects["NetworkPolicy", "release", spaces.serving]["spec"]["egress"]
+        assert ({"ports": [{"port": 5000, "protocol": "TCP"}]} in out) is cleans
 
 
 def test_a_postgres_of_the_users_own_can_be_reached() -> None:

@@ -1,10 +1,14 @@
-"""`slipway teardown`: what is kept, that the next bootstrap finds it again, and that else nothing is left."""
+"""`slipway teardown`: what is kept goes on, the next bootstrap takes it over, and else nothing is left."""
 
+import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tasks.pods import priority_class
+from tasks.seldon_core import DEFINITION
 from tests.cluster.outside import Outside
 from tests.cluster.pods import kubectl
 from tests.cluster.releasing import Model, releaser
@@ -72,35 +76,71 @@ def remembered(model: Model) -> dict[str, Any]:
     return found
 
 
+def left_of(place: Outside, namespace: str, kinds: str) -> set[str]:
+    found = kubectl(place, "get", kinds, "--namespace", namespace, "--ignore-not-found", "--output=name")
+    return set(found.split())
+
+
+SERVED = {
+    "secret/slipway-model-store",
+    "serviceaccount/default",
+    "serviceaccount/model",
+    *(f"networkpolicy.networking.k8s.io/{name}" for name in ("default-deny", "dns", "models")),
+}
+"""What stays in the serving namespace beside what the operator made of a model."""
+OURS = "secrets,serviceaccounts,networkpolicies,roles,rolebindings,jobs,leases"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was known of a live model before its platform was taken away, and what teardown said."""
+
+    model: Model
+    known: dict[str, Any]
+    pods: dict[str, str]
+    said: dict[str, Any]
+
+
 @pytest.fixture
-def torn_down(before: set[str], second: Second) -> tuple[Model, dict[str, Any], dict[str, Any]]:
-    """A platform with a live model, taken away: the model, what was known of it, and what teardown said."""
+def torn_down(before: set[str], second: Second) -> Before:
     second.bootstrap()
     with releaser(second.cli, second.lock, keep=True) as pod:
         model = pod.model("kept", versions=2)
         for number in (1, 2):
             released = model.release(number)
             assert released.get("outcome") == "released", released
-        known = remembered(model)
-    return model, known, second.teardown()
+        known, pods = remembered(model), model.pods()
+    return Before(model, known, pods, second.teardown())
+
+
+def asks(second: Second, model: Model) -> str:
+    """What the model server answers for, asked through the Kubernetes API: nothing else is there any more."""
+    service = f"/api/v1/namespaces/{model.releaser.namespace}/services/{model.name}-live:9000/proxy"
+    found: str = json.loads(kubectl(second.cli, "get", "--raw", f"{service}/v2/models/{model.name}"))["name"]
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_teardown_keeps_the_data_and_the_next_bootstrap_finds_it_again(
-    before: set[str], second: Second, torn_down: tuple[Model, dict[str, Any], dict[str, Any]]
+def test_teardown_keeps_models_and_data_and_the_next_bootstrap_takes_them_over(
+    before: set[str], second: Second, torn_down: Before
 ) -> None:
-    model, known, said = torn_down
-    platform = second.lock.namespaces.platform
-    assert said["models"] == [model.name]
-    assert set(said["namespaces"]) == set(second.namespaces) - {platform}
-    assert said["kept_volumes"] == VOLUMES
-    assert settled(second.cli, KEPT, "--namespace", platform, but_for=KUBERNETES_OWN) == KEPT
-    left = {f"namespace/{platform}", *volumes(second.cli, platform)}
-    assert len(left) == 1 + len(VOLUMES)
-    assert settled(second.cli, left, but_for=before) == left
+    model, known, said = torn_down.model, torn_down.known, torn_down.said
+    names = second.lock.namespaces
+    assert (said["models"], said["kept_models"]) == ([], [model.name])
+    assert set(said["namespaces"]) == set(second.namespaces) - {names.platform, names.serving}
+    assert (said["kept_volumes"], said["kept_homes"]) == (VOLUMES, [])
+    assert settled(second.cli, KEPT, "--namespace", names.platform, but_for=KUBERNETES_OWN) == KEPT
+    assert left_of(second.cli, names.serving, OURS) == SERVED
+    priority = f"priorityclass.scheduling.k8s.io/{priority_class(names.platform, 'serving')}"
+    left = {f"namespace/{names.platform}", f"namespace/{names.serving}", priority}
+    left |= volumes(second.cli, names.platform)
+    definition = f"customresourcedefinition.apiextensions.k8s.io/{DEFINITION}"
+    assert settled(second.cli, left, but_for=before | {definition}) == left
+    assert (model.pods(), asks(second, model)) == (torn_down.pods, model.name)
 
     assert second.bootstrap()["changed"]
+    assert model.pods() == torn_down.pods, "bootstrap restarts nothing that serves"
     with releaser(second.cli, second.lock) as pod:
         again = pod.known(model.name)
         now = remembered(again)
@@ -111,13 +151,28 @@ def test_teardown_keeps_the_data_and_the_next_bootstrap_finds_it_again(
         assert [run for run in known["runs"] if run not in now["runs"]] == []
         assert known["flow_runs"]
         assert [run for run in known["flow_runs"] if run not in now["flow_runs"]] == []
-        assert again.live()["version"] is None  # data are kept, what serves them is not
-        released = again.release(2)
-        assert (released.get("outcome"), released.get("version")) == ("released", 2), released
-        assert again.live()["disagreements"] == []
+        assert (again.live()["version"], again.live()["disagreements"]) == (2, [])
+        assert again.publish(0.5) == [3]
+        released = again.release(3)
+        assert (released.get("outcome"), released.get("version")) == ("released", 3), released
 
+    said = second.teardown("--delete-models", "--delete-data")
+    assert set(said["namespaces"]) == set(second.namespaces)
+    assert (said["kept_models"], said["kept_volumes"], said["kept"]) == ([], [], [])
+    assert settled(second.cli, set(), but_for=before) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_data_go_without_the_models_and_the_models_after_them(
+    before: set[str], second: Second, torn_down: Before
+) -> None:
+    model, names = torn_down.model, second.lock.namespaces
     said = second.teardown("--delete-data")
-    assert (set(said["namespaces"]), said["kept_volumes"]) == (set(second.namespaces), [])
+    assert (said["namespaces"], said["kept_models"]) == ([names.platform], [model.name])
+    assert (model.pods(), asks(second, model)) == (torn_down.pods, model.name)
+    said = second.teardown("--delete-models")
+    assert (said["models"], said["namespaces"], said["kept"]) == ([model.name], [names.serving], [])
     assert settled(second.cli, set(), but_for=before) == set()
 
 

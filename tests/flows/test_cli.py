@@ -187,7 +187,7 @@ def test_housekeeping_says_what_would_go_and_that_is_nothing_young(
 ) -> None:
     done = slipway("housekeeping", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "Would remove 0 jobs, 0 data, 0 models, 0 runs." in done.stdout
+    assert "Would remove 0 jobs, 0 data, 0 models, 0 runs, 0 images." in done.stdout
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])

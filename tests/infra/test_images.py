@@ -18,6 +18,7 @@ from infra.images.builders import candidates
 from infra.images.lockfile import Built
 from infra.images.make import chosen, project_version, wanted
 from tasks.errors import PlatformError, SpecError
+from tasks.lock_parts import LOADED
 from tasks.platform_lock import load_lock
 from tasks.settings import ROOT
 
@@ -339,7 +340,7 @@ def test_a_broken_archive_is_named_with_the_next_step(tmp_path: Path) -> None:
 def test_bootstrap_reads_what_is_written_here(tmp_path: Path) -> None:
     local = tmp_path / "images.local.yaml"
     built = {
-        target.name: Built(f"{delivery.LOCAL}/{target.name}", "0.1.0-abc", f"sha256:{'1' * 64}")
+        target.name: Built(f"{LOADED}/{target.name}", "0.1.0-abc", f"sha256:{'1' * 64}")
         for target in inputs.TARGETS
     }
     lockfile.write(local, built)

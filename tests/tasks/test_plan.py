@@ -5,7 +5,7 @@ import pytest
 from tasks.helm import Chart, Release
 from tasks.kubernetes import CONFIG_MAP, SECRET, Cluster, Kind
 from tasks.noting import Noting
-from tasks.plan import Change, Plan, left_out, unfinished
+from tasks.plan import Change, Plan, dropped, unfinished
 
 CHART = Chart("mlflow", "infra/charts/mlflow", "slipway", "{}", "kind: Service\nmetadata: {name: mlflow}\n")
 
@@ -53,7 +53,7 @@ def test_nothing_of_a_secret_is_told() -> None:
 def test_what_the_chart_no_longer_has_is_to_go_but_for_hooks() -> None:
     hook = {"kind": "Job", "metadata": {"name": "migrate", "annotations": {"helm.sh/hook": "pre-upgrade"}}}
     there = [{"kind": "Service", "metadata": {"name": name}} for name in ("mlflow", "old")]
-    assert left_out(CHART, [*there, hook]) == ("Service old in slipway is to go",)
+    assert dropped(CHART, [*there, hook]) == ("Service old in slipway is to go",)
 
 
 @pytest.mark.parametrize(

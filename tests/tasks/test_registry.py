@@ -9,7 +9,7 @@ import yaml
 from tasks.errors import PlatformError
 from tasks.kubernetes import SECRET, SERVICE_ACCOUNT, Kind
 from tasks.platform_lock import PlatformLock, Refused, load_lock, mirrored, parse_lock
-from tasks.registry import TYPE, give_pull_secret
+from tasks.registry import CLEANER, TYPE, give_pull_secret
 from tests.tasks.test_platform_lock import DIGEST, content
 
 GIVEN = {
@@ -27,6 +27,9 @@ class Memory:
 
     def get(self, kind: Kind, name: str, namespace: str) -> Any:
         return self.there.get((kind.name, namespace, name))
+
+    def delete(self, kind: Kind, name: str, namespace: str) -> bool:
+        return self.there.pop((kind.name, namespace, name), None) is not None
 
     def apply(self, manifest: Any) -> Any:
         metadata = manifest["metadata"]
@@ -64,7 +67,7 @@ def test_a_mirror_is_a_host_with_a_path(mirror: str) -> None:
 def test_the_pull_secret_is_copied_and_named_by_the_default_accounts() -> None:
     cluster = Memory()
     cluster.there["Secret", "slipway", "pull"] = GIVEN
-    spaces = tuple(lock().namespaces.model_dump().values())
+    spaces = tuple(lock().spaces.values())
     assert give_pull_secret(cluster, lock(pull_secret="pull")) == spaces  # type: ignore[arg-type]
     for space in spaces:
         assert cluster.get(SECRET, "pull", space)["data"] == GIVEN["data"]
@@ -92,3 +95,24 @@ def test_a_pull_secret_that_is_none_is_named(there: Any, words: str) -> None:
         PlatformError, match=rf"Secret pull in slipway: {words}.*create secret docker-registry"
     ):
         give_pull_secret(cluster, lock(pull_secret="pull"))  # type: ignore[arg-type]
+
+
+def test_housekeeping_logs_in_with_the_pull_secret_only_where_it_is_to_clean() -> None:
+    cluster: Any = Memory()
+    cluster.apply({**GIVEN, "kind": "Secret"})
+    place = ("Secret", "slipway-serving", CLEANER)
+    give_pull_secret(cluster, lock(pull_secret="pull"))
+    assert place not in cluster.there
+    cleaning = lock(pull_secret="pull", clean=True)
+    assert f"slipway-serving ({CLEANER})" in give_pull_secret(cluster, cleaning)
+    assert cluster.there[place]["data"] == GIVEN["data"]
+    assert give_pull_secret(cluster, cleaning) == ()
+    give_pull_secret(cluster, lock(pull_secret="pull"))
+    assert place not in cluster.there
+
+
+def test_only_images_built_for_the_platform_are_cleaned_and_only_if_the_lock_says_so() -> None:
+    assert lock().cleaned == []
+    found = lock(clean=True)
+    assert found.image("flow") in found.cleaned
+    assert found.image("postgres") not in found.cleaned

@@ -107,7 +107,7 @@ def test_after_everything_was_lost_the_champion_serves_again(second: Second, tmp
     assert not [text for text in planted(held) if text.encode() in kept]
     assert "is not empty" in call(second, "backup", place).stderr
 
-    second.teardown("--delete-data")
+    second.teardown("--delete-models", "--delete-data")
     second.bootstrap()
     assert live(second)["version"] is None
     assert secrets(second) != held

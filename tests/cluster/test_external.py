@@ -160,7 +160,7 @@ def own(platform_up: Outside, second: Second) -> Iterator[Second]:
             apply(cli, each)
         yield second
     finally:
-        second.teardown("--delete-data")
+        second.teardown("--delete-models", "--delete-data")
         databases(cli, lock, make=False)
         kubectl(cli, "delete", "networkpolicy", POLICY, "--namespace", lock.namespaces.platform)
         kubectl(cli, "delete", "namespace", platform, "--ignore-not-found", "--timeout=50s")
@@ -184,6 +184,6 @@ def test_a_platform_on_servers_of_the_users_own_trains_and_serves(platform_up: O
         done = own.cli.slipway("live", "iris", "--json", SLIPWAY_S3_ENDPOINT=endpoint)
     assert done.returncode == 0, done.stderr + done.stdout
     assert json.loads(done.stdout)["disagreements"] == []
-    own.teardown("--delete-data")
+    own.teardown("--delete-models", "--delete-data")
     left = take_bucket_away(platform_up, load_lock())
     assert {"datasets", "mlflow", "records"} <= set(left), "a store of the user's own keeps its data"

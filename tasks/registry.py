@@ -37,6 +37,8 @@ def give_pull_secret(cluster: Cluster, lock: PlatformLock) -> tuple[str, ...]:
 
 def give_cleaner(cluster: Cluster, lock: PlatformLock, given: Manifest | None) -> bool:
     """Let housekeeping log in to the registry if it is to clean it, and else not; False if that was so."""
+    if lock.registry.pull_secret == CLEANER:
+        return False  # the copy for the service accounts is the login already
     space, there = lock.namespaces.serving, cluster.get(SECRET, CLEANER, lock.namespaces.serving)
     if given is None or not lock.registry.clean:
         return is_ours(there) and cluster.delete(SECRET, CLEANER, space)

@@ -2,7 +2,8 @@
 
 A model goes on answering without the operator: its pods are of Deployments that the SeldonDeployment owns. What a
 new pod of it needs stays with it: the account, PriorityClass and network policies that the chart `base` marks to
-be kept, and the Secret by which it reads the store.
+be kept, and the Secret by which it reads the store. The platform's own store is no longer there: a pod that is
+replaced loads its model when the next bootstrap has brought it back.
 """
 
 from collections.abc import Callable, Iterable
@@ -135,6 +136,7 @@ def remove_rest(cluster: Cluster, lock: PlatformLock, kept: Kept) -> None:
     needed = {names.serving: {MODELS, lock.registry.pull_secret}} if kept.models else {}
     needed |= {names.notebooks: set()} if kept.homes else {}
     for space, secrets in needed.items():
+        wait_ended(cluster, space, [])  # an operator that still ends would make its Lease again
         jobs: list[str] = []
         for kind, goes in NOT_NEEDED.items():
             for each in cluster.list(kind, namespace=space):
@@ -193,8 +195,10 @@ def said(kept: Kept, lock: PlatformLock, delete_data: bool) -> tuple[str, ...]:
     """Pure: what was kept, for people, and how to delete it."""
     names, lines = lock.namespaces, []
     if kept.models:
-        gone = delete_data and not lock.store.external
-        how = " until their pods restart: what they were loaded from was deleted" if gone else ""
+        how = ""
+        if not lock.store.external:
+            files = "was deleted" if delete_data else "comes back with the next bootstrap"
+            how = f" until their pods are replaced: what they are loaded from {files}"
         lines.append(
             f"Models {', '.join(kept.models)} go on answering in {names.serving}{how}; "
             "`slipway teardown --delete-models` removes them."

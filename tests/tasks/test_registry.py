@@ -111,6 +111,16 @@ def test_housekeeping_logs_in_with_the_pull_secret_only_where_it_is_to_clean() -
     assert place not in cluster.there
 
 
+def test_a_pull_secret_of_the_name_that_housekeeping_reads_stays_where_it_is_needed() -> None:
+    cluster: Any = Memory()
+    named = {**GIVEN["metadata"], "name": CLEANER}
+    cluster.apply({**GIVEN, "kind": "Secret", "metadata": named})
+    for clean in (False, True):
+        give_pull_secret(cluster, lock(pull_secret=CLEANER, clean=clean))
+        assert give_pull_secret(cluster, lock(pull_secret=CLEANER, clean=clean)) == ()
+        assert cluster.get(SECRET, CLEANER, "slipway-serving")["data"] == GIVEN["data"]
+
+
 def test_only_images_built_for_the_platform_are_cleaned_and_only_if_the_lock_says_so() -> None:
     assert lock().cleaned == []
     found = lock(clean=True)

@@ -120,8 +120,12 @@ def test_pods_that_go_are_waited_for_and_others_are_not(monkeypatch: pytest.Monk
     ("kept", "data_gone", "words"),
     [
         (Kept(), True, ()),
-        (Kept(models=("iris",)), False, ("iris", "--delete-models", "takes over")),
-        (Kept(models=("iris",)), True, ("iris", "until their pods restart", "takes over")),
+        (Kept(models=("iris",)), False, ("iris", "--delete-models", "comes back with", "takes over")),
+        (
+            Kept(models=("iris",)),
+            True,
+            ("iris", "until their pods are replaced", "was deleted", "takes over"),
+        ),
         (Kept(volumes=("a", "b"), homes=("c",)), False, ("a, b", "(c)", "takes over")),
     ],
 )
@@ -137,7 +141,7 @@ def test_it_is_said_what_was_kept_and_how_to_delete_it(
 def test_models_outlive_the_deletion_of_data_that_were_never_the_platforms() -> None:
     store = LOCK.store.model_copy(update={"external": True})
     external = LOCK.model_copy(update={"store": store})
-    assert "until their pods restart" not in said(Kept(models=("iris",)), external, True)[0]
+    assert "until their pods are replaced" not in said(Kept(models=("iris",)), external, True)[0]
 
 
 @pytest.mark.parametrize(("release", "goes"), [("seldon-core", True), ("another", False), (None, False)])

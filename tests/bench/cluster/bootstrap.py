@@ -14,8 +14,8 @@ from tests.cluster.outside import Outside
 from tests.cluster.platform_state import empty_flow
 from tests.cluster.second import Second, second_platform
 
-TURNS = 2
-UNCHANGED_TURNS = 5
+TURNS = 1
+UNCHANGED_TURNS = 3
 LIMIT = 10.0
 """Seconds that an unchanged platform may cost beyond an empty flow."""
 

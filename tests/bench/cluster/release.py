@@ -17,7 +17,7 @@ from tests.cluster.outside import Outside
 from tests.cluster.pods import kubectl
 from tests.cluster.releasing import Model, releaser
 
-TURNS = 5
+TURNS = 3
 LIMIT = 1.15
 PATIENCE = 180.0
 LOOK = 0.1

@@ -21,7 +21,7 @@ from tests.bench.timing import turns
 from tests.cluster.outside import Outside
 from tests.cluster.runs import ENDED, until
 
-TURNS = 5
+TURNS = 3
 LIMIT = 1.0
 """Seconds that our pools may add."""
 IMAGES = {"pandas": "flow", "spark": "flow-spark", "release": "flow"}

@@ -4,6 +4,7 @@ Needs the chart (`--charts DIR`), and the images that it names.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,6 +68,17 @@ def anna(hub: Hub) -> Iterator[Person]:
 
 def test_an_unchanged_bootstrap_changes_nothing(hub: Hub) -> None:
     assert hub.place.bootstrap()["changed"] == []
+
+
+def test_what_somebody_changed_by_hand_is_named_and_put_right(hub: Hub) -> None:
+    cli, space = hub.place.cli, ("--namespace", SPACES.notebooks)
+    assert hub.place.run("--check").returncode == 0
+    kubectl(cli, "scale", "deployment/proxy", "--replicas=2", *space)
+    found = hub.place.run("--check")
+    assert found.returncode == 1
+    assert re.search(r"Deployment.*proxy.*replicas", found.stdout + found.stderr)
+    assert hub.place.bootstrap()["changed"] == ["jupyterhub"]
+    assert hub.place.run("--check").returncode == 0
 
 
 def test_a_wrong_password_lets_nobody_in(hub: Hub) -> None:

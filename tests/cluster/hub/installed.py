@@ -27,8 +27,8 @@ class Place:
     file: Path
     charts: Path
 
-    def run(self) -> Done:
-        return self.cli.slipway("bootstrap", *self._arguments, timeout=1500)
+    def run(self, *arguments: str) -> Done:
+        return self.cli.slipway("bootstrap", *self._arguments, *arguments, timeout=1500)
 
     def bootstrap(self) -> dict[str, Any]:
         return self.cli.answer("bootstrap", *self._arguments, timeout=1500)

@@ -31,7 +31,7 @@ for name, about in (
 ):
     app.command(f"flows.cli_cluster:{name}", name=name, help=about)
 app.command(
-    "flows.cli_cluster:open_", name="open", help="Forward a page of the platform, or a model, and open it."
+    "flows.cli_cluster:open_", name="open", help="Open a page of the platform, or a model, of a cluster."
 )
 
 

@@ -77,8 +77,8 @@ def teardown(*, lock: Lock = None, delete_data: Flag = False, json: Json = False
     return removed
 
 
-def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that is live.")]) -> Any:
-    """Forward a page of the platform, or a model, to this machine and open it; Ctrl-C ends it."""
+def open_(name: Annotated[str, Parameter(help="hub, prefect, mlflow, or a model that is live.")]) -> None:
+    """Open a page of the platform, or a model: at its host, or forwarded to this machine until Ctrl-C ends it."""
     from tasks.opening import opened
 
     with opened(name) as page:
@@ -87,8 +87,8 @@ def open_(name: Annotated[str, Parameter(help="prefect, mlflow, or a model that 
             console.say(page.login)
         webbrowser.open(page.url)
         with suppress(KeyboardInterrupt):  # how a person ends it
-            signal.pause()
-    return page
+            if page.forwarded:
+                signal.pause()
 
 
 def housekeeping(*, dry_run: Flag = False, json: Json = False) -> Any:

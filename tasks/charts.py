@@ -17,8 +17,10 @@ import yaml
 
 from tasks import helm
 from tasks.errors import PlatformError
+from tasks.lock_parts import Component, Published
 from tasks.markers import filled
-from tasks.platform_lock import LOCK, Component, PlatformLock, Published, Refused
+from tasks.platform import addresses
+from tasks.platform_lock import LOCK, PlatformLock, Refused
 from tasks.serving.seldon_routes import Routes
 from tasks.settings import ROOT, settings
 
@@ -139,7 +141,7 @@ def values(
 ) -> dict[str, Any]:
     """What a component's chart is told. `known`: what the markers in its file of values stand for."""
     if component.published is None:
-        return lock.values(routes)
+        return lock.values(routes, addresses(lock, routes).get("models", ""))
     found: dict[str, Any] = {}
     for name in component.values:
         file = ROOT / name

@@ -21,9 +21,10 @@ from tasks import (
 )
 from tasks.charts import say
 from tasks.kubernetes import Cluster, client
+from tasks.lock_parts import Component
 from tasks.markers import known_of
-from tasks.platform import Known, PrefectApi, Record, read_record, write_record
-from tasks.platform_lock import LOCK, Component, PlatformLock
+from tasks.platform import PAGES, Known, PrefectApi, Record, addresses, read_record, write_record
+from tasks.platform_lock import LOCK, PlatformLock
 from tasks.serving.seldon_routes import Routes, ensure_gateway, find_routes
 from tasks.settings import child_environment, variable
 
@@ -111,7 +112,15 @@ def bring(site: Site, component: Component, prefect: PrefectApi) -> Row:
     known = Known(component.version, made_from, made_from if component.verify else "", verified_by)
     there = read_record(site.cluster)
     write_record(site.cluster, there, there.with_component(component.name, known))
-    return Row(component.name, component.version, component.address, did, verified_by)
+    return Row(component.name, component.version, address(site, component), did, verified_by)
+
+
+def address(site: Site, component: Component) -> str:
+    """Pure: what a person opens; without a host in the lock, where it is in the cluster."""
+    outside = addresses(site.lock, site.routes).get(PAGES.get(component.name, ""), "")
+    if component.name == "routes" and outside:
+        return f"{outside}/seldon/{site.lock.namespaces.serving}/"
+    return outside or component.address
 
 
 def settle(site: Site, settings: Mapping[str, Any]) -> None:

@@ -160,7 +160,7 @@ def _place(made: Manifest) -> tuple[Any, str, dict[str, str]]:
 
 def plural(kind: str) -> str:
     """Pure: a kind as paths of the API name it."""
-    if kind.endswith("y"):
+    if kind.endswith("y") and kind[-2] not in "aeo":
         return f"{kind.lower()[:-1]}ies"
     return f"{kind.lower()}es" if kind.endswith("s") else f"{kind.lower()}s"
 

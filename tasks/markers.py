@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.errors import PlatformError
-from tasks.platform_lock import Image, PlatformLock
+from tasks.lock_parts import Image
+from tasks.platform_lock import PlatformLock
 from tasks.pods import Part, priority_class
 from tasks.serving.seldon_routes import NAME, Routes
+
+CALLBACK = "callback:hub"
 
 
 def filled(value: Any, known: Mapping[str, Any], file: str) -> Any:
@@ -18,9 +21,10 @@ def filled(value: Any, known: Mapping[str, Any], file: str) -> Any:
     if not isinstance(value, str) or not value.startswith("@"):
         return value
     if value[1:] not in known:
-        raise PlatformError(
-            file, f"has the marker {value}, which means nothing here", f"Known: {', '.join(sorted(known))}."
-        )
+        step = f"Known: {', '.join(sorted(known))}."
+        if value[1:] == CALLBACK:
+            step = "Set `reach.hub.host` in infra/platform.yaml: it is where people are sent back to."
+        raise PlatformError(file, f"has the marker {value}, which means nothing here", step)
     return known[value[1:]]
 
 
@@ -43,7 +47,10 @@ def known_of(lock: PlatformLock, routes: Routes = "none") -> dict[str, Any]:
     for name, image in images.items():
         found |= {f"image.{part}:{name}": value for part, value in parts(image).items()}
     found |= {f"address:{one.name}": one.address for one in lock.components if one.address}
+    if lock.reach.hub.url:
+        found[CALLBACK] = f"{lock.reach.hub.url}/hub/oauth_callback"
     return found | {
+        "page:hub": lock.reach.hub.url and f"{lock.reach.hub.url}/",
         "routes:istio": "true" if routes == "istio" else "false",
         "gateway:models": f"{lock.namespaces.serving}/{NAME}",
         "pull-secrets": [lock.registry.pull_secret] if lock.registry.pull_secret else [],

@@ -1,18 +1,23 @@
-"""A user-facing service of the platform, at an address that a browser on this machine reaches."""
+"""A user-facing service of the platform, at an address that a browser on this machine reaches.
+
+Where the lock gives the service a host it is that; else a port is forwarded.
+"""
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from tasks.errors import PlatformError, SpecError
 from tasks.forwarding import forwarded
-from tasks.settings import settings
+from tasks.serving import page_of
+from tasks.settings import Settings, settings
 
 
 @dataclass(frozen=True)
 class Page:
-    """`port` of `service`, forwarded to `here` if that is free. `secret` holds the password under `key`."""
+    """`port` of `service`, forwarded to `here` if that is free. `secret` of the platform holds the password."""
 
     service: str
     port: int
@@ -20,44 +25,71 @@ class Page:
     secret: str
     key: str
     user: str = ""
+    """Who logs in with it, as far as that has to be said."""
+    part: Literal["platform", "notebooks"] = "platform"
+    """Of which namespace the service is."""
 
 
 PAGES = {
+    "hub": Page(
+        "proxy-public",
+        80,
+        8000,
+        "slipway-hub",
+        "password",
+        "with Google where google.yaml is used; else any name",
+        "notebooks",
+    ),
     "prefect": Page("prefect", 4200, 4200, "slipway-prefect", "auth-string"),
-    "mlflow": Page("mlflow", 5000, 5000, "slipway-mlflow", "admin-password", "admin"),
+    "mlflow": Page("mlflow", 5000, 5000, "slipway-mlflow", "admin-password", "user admin"),
 }
 """The pages of a cluster's platform. A model's address is opened by the model's name."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """`url` answers until the command ends; `login` says how to get in, if somebody is asked."""
+    """`url` is what a person opens; `login` says how to get in, if somebody is asked."""
 
     name: str
     url: str
     login: str = ""
+    forwarded: bool = False
+    """Whether `url` answers only as long as the command runs."""
 
 
 @contextmanager
 def opened(name: str) -> Iterator[Opened]:
     """The page or the model `name`, for as long as the block runs. SpecError for a name that is neither."""
-    if settings().platform == "embedded":
+    found = settings()
+    if found.platform == "embedded":
         yield _embedded(name)
         return
-    if name in PAGES:
-        page, namespace = PAGES[name], settings().platform_namespace
-        with forwarded(namespace, f"service/{page.service}", page.port, free(page.here)) as url:
-            yield Opened(name, url, login(page, namespace))
+    page, outside = PAGES.get(name), outside_address(name)
+    how = login(page, found.platform_namespace) if page else ""
+    if page is None:
+        _require_live(name, found.serving_namespace)
+    if outside:
+        yield Opened(name, outside, how)
         return
-    with _model(name) as url:
-        yield Opened(name, url)
+    with _page(page, found) if page else _model(name, found.serving_namespace) as url:
+        yield Opened(name, url, how, forwarded=True)
+
+
+def outside_address(name: str) -> str:
+    """Where the page or model `name` is outside of the cluster; empty if the lock gives it no host."""
+    found = settings()
+    pages = {"hub": found.hub_page, "prefect": found.prefect_page, "mlflow": found.mlflow_page}
+    if name in pages:
+        return pages[name]
+    base = page_of(name)
+    return f"{base}/v2/models/{name}" if base else ""
 
 
 def login(page: Page, namespace: str) -> str:
     """Pure: how a person reads the password. It is not printed: what a terminal shows is often kept."""
     template = f"'{{{{index .data \"{page.key}\" | base64decode}}}}'"
     read = f"kubectl -n {namespace} get secret {page.secret} -o go-template={template}"
-    return f"{f'user {page.user}, ' if page.user else ''}password: {read}"
+    return f"{f'{page.user}, ' if page.user else ''}password: {read}"
 
 
 def free(port: int) -> int:
@@ -86,16 +118,27 @@ def _embedded(name: str) -> Opened:
 
 
 @contextmanager
-def _model(name: str) -> Iterator[str]:
-    from tasks.kubernetes import SERVICE, client
-    from tasks.serving.seldon_manifest import HTTP, live_name
+def _page(page: Page, found: Settings) -> Iterator[str]:
+    spaces = {"platform": found.platform_namespace, "notebooks": found.notebooks_namespace}
+    with forwarded(spaces[page.part], f"service/{page.service}", page.port, free(page.here)) as url:
+        yield url
 
-    namespace = settings().serving_namespace
+
+def _require_live(name: str, namespace: str) -> None:
+    from tasks.kubernetes import SERVICE, client
+    from tasks.serving.seldon_manifest import live_name
+
     if client(namespace).get(SERVICE, live_name(name)) is None:
         raise SpecError(
             name,
             f"is neither a page ({', '.join(PAGES)}) nor a model that is live in {namespace}",
             "`slipway status` says what there is.",
         )
+
+
+@contextmanager
+def _model(name: str, namespace: str) -> Iterator[str]:
+    from tasks.serving.seldon_manifest import HTTP, live_name
+
     with forwarded(namespace, f"service/{live_name(name)}", HTTP, free(HTTP)) as base:
         yield f"{base}/v2/models/{name}"

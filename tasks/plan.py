@@ -19,10 +19,11 @@ from tasks import (
 from tasks.components import HELPERS, Site
 from tasks.errors import PlatformError
 from tasks.kubernetes import Cluster, Manifest
+from tasks.lock_parts import Component
 from tasks.markers import known_of
 from tasks.noting import Noting
 from tasks.platform import PrefectApi
-from tasks.platform_lock import Component, PlatformLock
+from tasks.platform_lock import PlatformLock
 from tasks.serving.seldon_routes import ensure_gateway
 
 Does = Literal["make", "install", "upgrade", "put right", "cannot be told"]

@@ -13,9 +13,11 @@ from typing import Any
 from tasks.errors import PlatformError
 from tasks.forwarding import forwarded
 from tasks.kubernetes import CONFIG_MAP, NAMESPACE, Cluster, Manifest
-from tasks.platform_lock import Namespaces, PlatformLock
+from tasks.lock_parts import Namespaces
+from tasks.platform_lock import PlatformLock
 from tasks.reach import variables
 from tasks.secrets import MADE_BY, auth_string
+from tasks.serving.seldon_routes import Routes, gateway_made
 
 RECORD = "slipway-platform"
 PSS = "pod-security.kubernetes.io"
@@ -74,7 +76,18 @@ def record_manifest(record: Record, namespace: str) -> Manifest:
     }
 
 
-def platform_settings(lock: PlatformLock, routes: str = "none") -> dict[str, Any]:
+PAGES = {"jupyterhub": "hub", "mlflow": "mlflow", "prefect": "prefect", "routes": "models"}
+"""Which part of `reach` in the lock leads to which component."""
+
+
+def addresses(lock: PlatformLock, routes: Routes) -> dict[str, str]:
+    """Pure: by part of `reach`, what a person outside of the cluster opens."""
+    found = {name: door.url for name, door in lock.reach.pages.items()}
+    models = lock.reach.models.url if gateway_made(lock, routes) else ""
+    return {**found, "models": models} if models else found
+
+
+def platform_settings(lock: PlatformLock, routes: Routes = "none") -> dict[str, Any]:
     """Pure: what `tasks.settings` must hold for a command line outside the cluster.
 
     The cluster's own addresses are not in it: outside they do not answer, and are forwarded instead.
@@ -88,6 +101,8 @@ def platform_settings(lock: PlatformLock, routes: str = "none") -> dict[str, Any
         "platform_namespace": lock.namespaces.platform,
         "training_namespace": lock.namespaces.training,
         "serving_namespace": lock.namespaces.serving,
+        "notebooks_namespace": lock.namespaces.notebooks,
+        **{f"{name}_page": url for name, url in addresses(lock, routes).items()},
         "model_server_image": lock.image("model-server"),
         "routes": routes,
         "initializer_image": lock.image("storage-initializer"),

@@ -6,165 +6,25 @@
 import json
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ValidationError, model_validator
 
-from tasks import identities
+from tasks import doors, identities
+from tasks.doors import Reach
 from tasks.errors import PlatformError
+from tasks.lock_parts import Component, Image, Kubernetes, Namespaces, Part, Postgres, Registry, Store
 from tasks.settings import ROOT
 
 LOCK = ROOT / "infra" / "platform.yaml"
 LOCAL_IMAGES = ROOT / "infra" / "images.local.yaml"
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")]
-Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
-Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")]
-Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$")]
-Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
-Files = Annotated[
-    tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
-]
-Role = Literal["platform", "training", "serving", "notebooks", "executors"]
-"""A namespace, by the name that `namespaces` gives it."""
-Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "jupyterhub", "seldon-core"]
 
 
 class Refused(PlatformError):
     """The lock, or what overrides it, cannot be right. Refused before anything is written."""
 
     exit_code = 2
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class Namespaces(Part):
-    platform: Name
-    training: Name
-    serving: Name
-    notebooks: Name = Field(default_factory=lambda given: f"{given.get('platform', '')}-notebooks")
-    executors: Name = Field(default_factory=lambda given: f"{given.get('platform', '')}-executors")
-
-    @model_validator(mode="after")
-    def _apart(self) -> "Namespaces":
-        names = list(self.model_dump().values())
-        if len(set(names)) < len(names):
-            raise ValueError("the namespaces must differ: their rights do")
-        return self
-
-
-class Store(Part):
-    """Where objects lie. `external`: an S3 whose keys the user put into the Secret slipway-s3-admin."""
-
-    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
-    region: str = "us-east-1"
-    external: bool = False
-
-
-class Postgres(Part):
-    """`external`: a server whose two URIs the user put into the Secret slipway-postgres."""
-
-    host: str
-    port: int = Field(default=5432, gt=0, lt=65536)
-    external: bool = False
-
-
-class Kubernetes(Part):
-    """Minor versions of the cluster that will do."""
-
-    least: Version = "1.30"
-    most: Version = "1.36"
-
-
-class Registry(Part):
-    """Where nodes get images from."""
-
-    mirror: Mirror | None = None
-    """Stands for the registry of every image; each is below it at its own path."""
-    pull_secret: Name | None = None
-    """Secret of the platform's namespace, of type kubernetes.io/dockerconfigjson; the others get a copy."""
-
-
-class Door(Part):
-    """How a service is reached from outside the cluster."""
-
-    host: Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None = None
-    tls: Name | None = None
-    """Secret with the host's certificate."""
-    gateway_class: Name | None = None
-    """Of a Gateway of the Gateway API; without it none is made."""
-    istio: dict[str, str] = {"istio": "ingressgateway"}
-    """Labels of the pods of Istio's ingress gateway."""
-
-
-class Reach(Part):
-    models: Door = Door()
-
-
-class Image(Part):
-    image: Repository
-    tag: str
-    digest: Digest | None = None
-
-    @property
-    def reference(self) -> str:
-        return f"{self.image}@{self.digest}"
-
-    def of(self, mirror: str) -> "Image":
-        """The same image, in `mirror` instead of its registry."""
-        return self.model_copy(update={"image": f"{mirror}/{self.image.partition('/')[2]}"})
-
-
-class Published(Part):
-    """A chart that its project publishes, at the component's version."""
-
-    repository: Url
-    chart: Name
-    sha256: Checksum | None = None
-    """Of the archive. Without it only a folder of `--charts` will do."""
-    without: tuple[File, ...] = ()
-    """Files of the chart that are left out."""
-
-
-class Component(Part):
-    """One line of the platform. With a chart it is a Helm release of that name; without, a step of its own."""
-
-    name: Name
-    chart: File | None = None
-    """A folder of this repository."""
-    published: Published | None = None
-    values: Files = ()
-    """What a published chart is told: files of this repository, later ones over earlier ones, with markers."""
-    namespace: Role = "platform"
-    version: str = ""
-    licence: str = ""
-    images: tuple[str, ...] = ()
-    address: str = ""
-    verify: Check | None = None
-    pools: tuple[str, ...] = ()
-    timeout: int = Field(default=600, gt=0)
-    """Seconds that its pods may take until they are ready: a node may have to fetch images."""
-    enabled: bool = True
-    """Whether the platform has it at all."""
-    left_out: str = ""
-    """What a person who wants it does first, if it is not `enabled`."""
-    installed: bool = True
-    """Whether bootstrap installs it, or only looks whether it is there and works."""
 
 
 class PlatformLock(Part):
@@ -195,6 +55,8 @@ class PlatformLock(Part):
                 raise ValueError(
                     f"components.{index}.images: found {', '.join(unknown)}; images has {', '.join(self.images)}"
                 )
+        if self.reach.hub.host and not self.enabled("notebooks"):
+            raise ValueError("reach.hub.host: leads to notebooks, which are not enabled")
         return self
 
     def _needs(self, index: int, component: Component) -> None:
@@ -225,14 +87,19 @@ class PlatformLock(Part):
     def image(self, name: str) -> str:
         return self.images[name].reference
 
-    def values(self, routes: str = "none") -> dict[str, Any]:
-        """What every chart of ours is told. `routes`: what the cluster has that leads to models from outside."""
+    def values(self, routes: str = "none", models_page: str = "") -> dict[str, Any]:
+        """What every chart of ours is told.
+
+        `routes`: what the cluster has that leads to models from outside; `models_page`: where that leads to them.
+        """
         return {
             "global": {
                 "images": {name: image.reference for name, image in self.images.items() if image.digest},
                 "pullSecret": self.registry.pull_secret,
                 "routes": routes,
                 "operator": self.installs("seldon-core"),
+                "doors": doors.told(self.reach),
+                "modelsPage": models_page,
                 "identities": identities.fingerprint(self.store.bucket),
                 **self.model_dump(mode="json", include={"namespaces", "store", "postgres"}),
             }

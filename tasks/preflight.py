@@ -7,6 +7,7 @@ import subprocess
 from tasks import drift, helm, registry, room, secrets
 from tasks.components import Rendered
 from tasks.conflicts import check_conflicts
+from tasks.door_checks import check_doors
 from tasks.errors import PlatformError
 from tasks.kubernetes import CRD, NODE, POD, SECRET, STORAGE_CLASS, Cluster, Manifest, client
 from tasks.platform_lock import PlatformLock, require_digests
@@ -28,7 +29,9 @@ def preflight(lock: PlatformLock) -> Cluster:
     check_storage(lock, cluster.list(STORAGE_CLASS))
     if lock.has(COMPONENT):
         check_definition(lock, cluster.get(CRD, DEFINITION))
-    gateway = gateway_made(lock, find_routes(cluster))
+    routes = find_routes(cluster)
+    check_doors(cluster, lock, routes)
+    gateway = gateway_made(lock, routes)
     if gateway:
         check_gateway(lock, cluster.get(gateway, NAME, lock.namespaces.serving))
     secrets.wanted(

@@ -279,7 +279,7 @@ def result(release: Release, server: Serving, figures: SmokeTest, note: str) -> 
         previous=release.plan.previous,
         rest_url=endpoint.infer_url,
         grpc_url=endpoint.grpc,
-        curl=curl_line(endpoint, release.golden),
+        curl=curl_line(endpoint.outside, release.golden),
         smoke=figures,
         note=note,
     )

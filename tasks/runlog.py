@@ -51,7 +51,8 @@ class Run:
 
     @property
     def url(self) -> str:
-        return f"{settings().mlflow_url}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        root = settings().mlflow_page or settings().mlflow_url
+        return f"{root}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,8 @@ def page(client: "SyncPrefectClient", run: "FlowRun") -> str:
     found = settings()
     root = str(client.api_url).rstrip("/").removesuffix("/api")
     path = f"/runs/flow-run/{run.id}"
+    if found.prefect_page:
+        return f"{found.prefect_page}{path}"
     if found.forwarded:
         return f"http://127.0.0.1:4200{path} while `slipway open prefect` runs"
     return f"{root}{path}"

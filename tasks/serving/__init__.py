@@ -1,6 +1,6 @@
 """What a release needs of a server, whichever it is: `local.py` here, `seldon.py` on a cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from tasks.errors import ServingError
@@ -25,6 +25,18 @@ class Endpoint:
     @property
     def infer_url(self) -> str:
         return f"{self.rest}/v2/models/{self.name}/infer"
+
+    @property
+    def outside(self) -> "Endpoint":
+        """The same as people ask it, where a cluster's models have a host of their own."""
+        page = page_of(self.name)
+        return replace(self, rest=page) if page else self
+
+
+def page_of(model: str) -> str:
+    """Base URL of a model outside of its cluster; empty if the lock gives models no host."""
+    found = settings()
+    return f"{found.models_page}/seldon/{found.serving_namespace}/{model}" if found.models_page else ""
 
 
 @dataclass(frozen=True)

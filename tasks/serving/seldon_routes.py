@@ -21,7 +21,8 @@ from tasks.kubernetes import (
 from tasks.serving.seldon_manifest import GRPC, HTTP, MANAGED, predictors_of, says
 
 if TYPE_CHECKING:
-    from tasks.platform_lock import Door, PlatformLock
+    from tasks.doors import ModelsDoor
+    from tasks.platform_lock import PlatformLock
 
 Routes = Literal["istio", "gateway-api", "none"]
 NAME = "seldon-gateway"
@@ -87,7 +88,7 @@ def gateway(lock: "PlatformLock", kind: Kind) -> Manifest:
     }
 
 
-def of_istio(door: "Door") -> Manifest:
+def of_istio(door: "ModelsDoor") -> Manifest:
     server: Manifest = {
         "hosts": [door.host or "*"],
         "port": {"number": 80, "name": "http", "protocol": "HTTP"},
@@ -98,7 +99,7 @@ def of_istio(door: "Door") -> Manifest:
     return {"selector": door.istio, "servers": [server]}
 
 
-def of_the_api(door: "Door") -> Manifest:
+def of_the_api(door: "ModelsDoor") -> Manifest:
     listener: Manifest = {
         "name": "models",
         "port": 443 if door.tls else 80,

@@ -12,7 +12,7 @@ from tasks.platform_lock import LOCK
 from tests.cluster.outside import Outside
 from tests.cluster.pods import kubectl
 from tests.cluster.releasing import SERVING, Releaser, releaser
-from tests.cluster.routes import installed
+from tests.cluster.routes import installed, make_gateway_class
 
 pytestmark = pytest.mark.timeout(900)
 NO_IMAGE = "docker.io/slipway/model-server@sha256:" + "0" * 64
@@ -61,6 +61,7 @@ def test_with_the_gateway_api_each_model_has_a_route_with_weights(
     platform_up: Outside, pod: Releaser, given_charts: tuple[str, ...], with_a_class: str
 ) -> None:
     with installed(platform_up, "gateway-api"):
+        make_gateway_class(platform_up, "test")
         assert "routes" in bootstrap(platform_up, given_charts, "--lock", with_a_class)["changed"]
         assert bootstrap(platform_up, given_charts, "--lock", with_a_class)["changed"] == []
         (gateway,) = get(platform_up, GATEWAY["gateway-api"])

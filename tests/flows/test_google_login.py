@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.flows.hub import identity_provider
-from tests.flows.hub.fixture import Hub, login, running_hub
+from tests.flows.hub.fixture import HOST, Hub, login, running_hub
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def enter(hub: Hub, google: str, name: str) -> httpx.Response:
         state = parse_qs(place.query)["state"][0]
         return browser.get("/hub/oauth_callback", params={"code": "made up", "state": state})
     back = urlsplit(seen.headers["location"])
-    assert f"{back.scheme}://{back.netloc}{back.path}" == "https://hub.example.com/hub/oauth_callback"
+    assert f"{back.scheme}://{back.netloc}{back.path}" == f"https://{HOST}/hub/oauth_callback"
     return browser.get(f"/hub/oauth_callback?{back.query}")
 
 

@@ -21,6 +21,8 @@ CHART = Path(__file__).parents[2] / "infra" / "charts" / "mlflow" / "templates" 
 PASSWORDS = {
     user: f"the password of {user}" for user in ("admin", "training", "release", "notebook", "somebody")
 }
+HOST = "mlflow.example.com"
+"""Of the server's page, where the lock gives it one."""
 
 Login = Callable[[str], AbstractContextManager[None]]
 
@@ -100,6 +102,7 @@ def server(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     command = [
         python.parent / "mlflow", "server", "--app-name=basic-auth", "--host=127.0.0.1", f"--port={port}",
         "--workers=1", "--serve-artifacts", f"--artifacts-destination={folder / 'artifacts'}",
+        f"--allowed-hosts=127.0.0.1:*,{HOST}", f"--cors-allowed-origins=https://{HOST}",
     ]  # fmt: skip
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(

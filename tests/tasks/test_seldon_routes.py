@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.doors import ModelsDoor
 from tasks.errors import PlatformError
 from tasks.kubernetes import CRD, GATEWAY, GATEWAY_OF_THE_API, HTTP_ROUTE, VIRTUAL_SERVICE, Kind
-from tasks.platform_lock import Door, PlatformLock, parse_lock
+from tasks.platform_lock import PlatformLock, parse_lock
 from tasks.serving import seldon_manifest as manifests
 from tasks.serving.seldon import SeldonServing
 from tasks.serving.seldon_routes import (
@@ -223,11 +224,11 @@ def test_a_gateway_of_the_users_own_stays() -> None:
 
 
 def test_host_and_certificate_are_the_gateways() -> None:
-    door = Door(host="models.example.com", tls="models", gateway_class="envoy")
+    door = ModelsDoor(host="models.example.com", tls="models", gateway_class="envoy")
     (server,) = of_istio(door)["servers"]
     assert server["hosts"] == ["models.example.com"]
     assert (server["port"]["number"], server["tls"]["credentialName"]) == (443, "models")
     (listener,) = of_the_api(door)["listeners"]
     assert (listener["hostname"], listener["port"]) == ("models.example.com", 443)
     assert listener["tls"]["certificateRefs"] == [{"name": "models"}]
-    assert of_istio(Door())["servers"][0]["hosts"] == ["*"]
+    assert of_istio(ModelsDoor())["servers"][0]["hosts"] == ["*"]

@@ -16,6 +16,8 @@ from tests.cluster.outside import Done, Outside
 
 PASSWORD = "infra/jupyterhub/password.yaml"
 """What the committed lock says of who may log in."""
+HOST = "hub.example.com"
+"""Where the hub's people are sent back to by who knows them."""
 SPACES = load_lock().namespaces
 
 
@@ -58,6 +60,8 @@ class Place:
 def with_hub(text: str, *values: str) -> str:
     """Pure: the lock with JupyterHub; `values` say who may log in."""
     told = text.replace("    enabled: false\n", "    enabled: true\n")
+    if PASSWORD not in values:
+        told = told.replace("  hub: {host: null,", f"  hub: {{host: {HOST},")
     return told.replace(f", {PASSWORD}]", f", {', '.join(values)}]")
 
 

@@ -38,6 +38,19 @@ def installed(cli: Outside, kind: str) -> Iterator[None]:
         kubectl(cli, "delete", "--ignore-not-found", "--timeout=50s", *files)
 
 
+def make_gateway_class(cli: Outside, name: str) -> None:
+    """A class of the Gateway API that no controller sees to."""
+    manifest = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": name},
+        "spec": {"controllerName": "example.com/none"},
+    }
+    file = cli.home / f"gateway-class-{name}.json"
+    file.write_text(json.dumps(manifest))
+    kubectl(cli, "apply", "--server-side", "--filename", str(file))
+
+
 def source(kind: str) -> Path:
     """Where the Go module cache has them; go.sum vouches for what is fetched."""
     module, place = MODULES[kind]

@@ -15,9 +15,12 @@ import httpx
 import yaml
 
 from infra.local import ports
+from tasks.markers import CALLBACK, filled
 from tasks.settings import ROOT, Settings, child_environment
 
 HERE = Path(__file__).parent
+HOST = "hub.example.com"
+"""Of the hub, in the lock."""
 PASSWORD = "only-for-this-test"
 PATIENCE = 60.0
 
@@ -90,7 +93,8 @@ def process(command: list[str], environment: dict[str, str], folder: Path, log: 
 
 def login(file: str, **changed: Any) -> dict[str, Any]:
     """What the chart tells the hub of a file of infra/jupyterhub; `changed`: settings by authenticator."""
-    found = yaml.safe_load((ROOT / "infra" / "jupyterhub" / file).read_text())["hub"]["config"]
+    content = yaml.safe_load((ROOT / "infra" / "jupyterhub" / file).read_text())["hub"]["config"]
+    found = filled(content, {"secret:hub.password": "", CALLBACK: f"https://{HOST}/hub/oauth_callback"}, file)
     return {section: {**settings, **changed.get(section, {})} for section, settings in found.items()}
 
 

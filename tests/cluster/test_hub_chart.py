@@ -14,6 +14,7 @@ from tasks.errors import PlatformError
 from tasks.hub_secrets import markers
 from tasks.markers import known_of
 from tasks.platform_lock import PlatformLock
+from tests.cluster.hub.installed import HOST
 from tests.cluster.test_charts import DIGEST, containers, lock
 
 pytestmark = pytest.mark.charts
@@ -32,7 +33,9 @@ def with_hub(login: str, **changed: Any) -> PlatformLock:
         for each in found.components
         if each.name in ("notebooks", "jupyterhub")
     )
-    return found.model_copy(update={"components": components})
+    door = found.reach.hub.model_copy(update={"host": HOST if login == "google" else None})
+    reach = found.reach.model_copy(update={"hub": door})
+    return found.model_copy(update={"components": components, "reach": reach})
 
 
 def rendered(charts: Path, login: str, **told: Any) -> helm.Chart:

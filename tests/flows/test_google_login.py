@@ -11,46 +11,54 @@ from tests.flows.hub.fixture import HOST, Hub, login, running_hub
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with identity_provider.running() as google:
-        environment = {
-            "OAUTH_CLIENT_ID": identity_provider.CLIENT,
-            "OAUTH_CLIENT_SECRET": identity_provider.SECRET,
-            "GOOGLE_API_URL": google,
-        }
-        groups = {"data-scientists": "everyone", "few": ["anna.kowalska"]}
-        folder = tmp_path_factory.mktemp("google")
-        with running_hub(folder, groups, login("google.yaml"), "", environment) as found:
-            yield found
+def google() -> Iterator[str]:
+    with identity_provider.running() as address:
+        yield address
 
 
-def enter(hub: Hub, code: str) -> httpx.Response:
-    """Be sent to Google, and come back with `code`, as a browser does; the answer of the hub to that."""
+@pytest.fixture(scope="module")
+def hub(google: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    environment = {
+        "OAUTH_CLIENT_ID": identity_provider.CLIENT,
+        "OAUTH_CLIENT_SECRET": identity_provider.SECRET,
+        "GOOGLE_API_URL": google,
+    }
+    groups = {"data-scientists": "everyone", "few": ["anna.kowalska"]}
+    folder = tmp_path_factory.mktemp("google")
+    with running_hub(folder, groups, login("google.yaml"), "", environment) as found:
+        yield found
+
+
+def enter(hub: Hub, google: str, name: str) -> httpx.Response:
+    """Be sent to Google, say there who one is, and come back, as a browser does; the answer of the hub to that."""
     browser = httpx.Client(base_url=hub.url, trust_env=False, timeout=30)
     page = browser.get("/hub/login")
     assert "Google" in page.text
     sent = browser.get("/hub/oauth_login")
     assert sent.status_code == 302
     place = urlsplit(sent.headers["location"])
-    asked = parse_qs(place.query)
-    assert place.hostname == "accounts.google.com"
-    assert asked["client_id"] == [identity_provider.CLIENT]
-    assert asked["redirect_uri"] == [f"https://{HOST}/hub/oauth_callback"]
-    return browser.get("/hub/oauth_callback", params={"code": code, "state": asked["state"][0]})
+    assert (place.hostname, place.path) == ("accounts.google.com", identity_provider.PAGE)
+    seen = httpx.get(f"{google}{place.path}?{place.query}&login_hint={name}", trust_env=False)
+    if seen.status_code != 302:
+        state = parse_qs(place.query)["state"][0]
+        return browser.get("/hub/oauth_callback", params={"code": "made up", "state": state})
+    back = urlsplit(seen.headers["location"])
+    assert f"{back.scheme}://{back.netloc}{back.path}" == f"https://{HOST}/hub/oauth_callback"
+    return browser.get(f"/hub/oauth_callback?{back.query}")
 
 
-def test_an_account_of_the_domain_enters_under_its_name_and_gets_its_groups(hub: Hub) -> None:
-    assert enter(hub, "anna").status_code == 302
+def test_an_account_of_the_domain_enters_under_its_name_and_gets_its_groups(hub: Hub, google: str) -> None:
+    assert enter(hub, google, "anna").status_code == 302
     found = hub.ask("GET", "/users/anna.kowalska").json()
     assert sorted(found["groups"]) == ["data-scientists", "few"]
     assert not found["admin"]
 
 
-@pytest.mark.parametrize("code", ["mallory", "impostor", "nobody"])
-def test_nobody_else_does(hub: Hub, code: str) -> None:
+@pytest.mark.parametrize("name", ["mallory", "impostor", "nobody"])
+def test_nobody_else_does(hub: Hub, google: str, name: str) -> None:
     """Of another domain; with an address of the domain, but none of its accounts; unknown to Google."""
     before = names(hub)
-    assert enter(hub, code).status_code in (400, 401, 403, 500)
+    assert enter(hub, google, name).status_code in (400, 401, 403, 500)
     assert names(hub) == before
 
 

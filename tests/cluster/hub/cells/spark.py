@@ -15,27 +15,48 @@ os.environ |= {
 from tasks import spark
 
 FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-here, there, platform = (
-    os.environ[name] for name in ("POD_NAMESPACE", "SLIPWAY_SPARK_NAMESPACE", "SLIPWAY_PLATFORM_NAMESPACE")
+here, there = os.environ["POD_NAMESPACE"], os.environ["SLIPWAY_SPARK_NAMESPACE"]
+platform, training, serving = (
+    os.environ[f"SLIPWAY_{part}_NAMESPACE"] for part in ("PLATFORM", "TRAINING", "SERVING")
 )
 trusted = ssl.create_default_context(cafile=str(FOLDER / "ca.crt"))
+restricted = {
+    "securityContext": {
+        "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"},
+    },
+    "containers": [{
+        "name": "x", "image": "x",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }],
+}  # fmt: skip
 pod = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "other", "labels": {"spark-role": "executor", "slipway.io/driver": "another"}},
-    "spec": {"serviceAccountName": "spark-executor", "containers": [{"name": "x", "image": "x"}]},
+    "spec": {"serviceAccountName": "spark-executor", **restricted},
 }
+job = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "other"},
+    "spec": {"template": {"spec": {"restartPolicy": "Never", **restricted}}},
+}
+model = {
+    "apiVersion": "machinelearning.seldon.io/v1",
+    "kind": "SeldonDeployment",
+    "metadata": {"name": "other"},
+    "spec": {"predictors": []},
+}
+SELDON = f"/apis/machinelearning.seldon.io/v1/namespaces/{serving}/seldondeployments"
 
 
-def api(method: str, namespace: str, kind: str, body: Any = None) -> int:
+def api(method: str, path: str, body: Any = None) -> int:
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
     request = urllib.request.Request(
-        f"https://kubernetes.default.svc/api/v1/namespaces/{namespace}/{kind}",
+        f"https://kubernetes.default.svc{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "Authorization": f"Bearer {(FOLDER / 'token').read_text()}",
-            "Content-Type": "application/json",
-        },
+        headers={"Authorization": f"Bearer {(FOLDER / 'token').read_text()}", "Content-Type": kind},
     )
     try:
         with urllib.request.urlopen(request, context=trusted) as answer:
@@ -44,15 +65,31 @@ def api(method: str, namespace: str, kind: str, body: Any = None) -> int:
         return int(error.code)
 
 
+def core(namespace: str, kind: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/{kind}"
+
+
 with spark.working():
     rows = spark.session().range(1000).count()
-    executors = api("GET", there, "pods")
+    executors = api("GET", core(there, "pods"))
 found = {
     "rows": rows,
-    "executors": executors,
-    "pods here": api("GET", here, "pods"),
-    "secrets": [api("GET", space, "secrets") for space in (here, there, platform)],
-    "makes a pod here": api("POST", here, "pods", pod),
-    "makes a pod of another": api("POST", there, "pods", pod),
+    "its executors": executors,
+    "sees servers": api("GET", core(here, "pods")),
+    "reads secrets": [
+        api("GET", core(space, "secrets")) for space in (here, there, platform, training, serving)
+    ],
+    "makes a pod here": api("POST", core(here, "pods"), pod),
+    "makes an executor of another": api("POST", core(there, "pods"), pod),
+    "makes a pod of trainings": api("POST", core(training, "pods"), pod),
+    "makes a job": api("POST", f"/apis/batch/v1/namespaces/{training}/jobs", job),
+    "deploys": api("POST", SELDON, model),
+    "changes what is deployed": api("PATCH", f"{SELDON}/iris", {"spec": {"predictors": []}}),
+    "removes what is deployed": api("DELETE", f"{SELDON}/iris"),
+    "changes the platform": api(
+        "PATCH", f"/apis/apps/v1/namespaces/{platform}/deployments/prefect", {"spec": {"replicas": 0}}
+    ),
+    "gets another account": api("POST", f"{core(serving, 'serviceaccounts')}/release/token", {}),
+    "binds a role": api("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{there}/rolebindings", {}),
 }
 print(json.dumps(found))

@@ -1,5 +1,6 @@
 """How the services of the platform are reached from outside the cluster: the section `reach` of the lock."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Annotated, Any
@@ -12,16 +13,19 @@ DOMAIN = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 Host = Annotated[str, StringConstraints(pattern=rf"^(\*\.)?{DOMAIN}$")]
 Named = Annotated[str, StringConstraints(pattern=rf"^{DOMAIN}$")]
 """A Secret, a class: what Kubernetes lets be called like a domain."""
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def _source(given: str) -> str:
     if "/" in given:
         ip_network(given)  # raises ValueError, which says what is wrong with it
+    elif not NAMESPACE.fullmatch(given):
+        raise ValueError(f"{given} is no namespace; an address is written as a range, such as 10.0.0.1/32")
     return given
 
 
 Source = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9./:-]*[a-z0-9])?$"), AfterValidator(_source)
+    str, StringConstraints(pattern=r"^[a-z0-9:]([a-z0-9./:-]*[a-z0-9])?$"), AfterValidator(_source)
 ]
 Sources = Annotated[
     tuple[Source, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))

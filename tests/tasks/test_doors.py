@@ -49,6 +49,9 @@ def lock(**reach: Any) -> PlatformLock:
         ({"models": {"ingress_class": "nginx"}}, "models.ingress_class", "name a `gateway_class`"),
         ({"mlflow": {**PAGE, "let_in": ["10.0.0.1/24"]}}, "mlflow.let_in.0", "has host bits set"),
         ({"mlflow": {**PAGE, "let_in": ["Nginx"]}}, "mlflow.let_in.0", "pattern"),
+        ({"mlflow": {**PAGE, "let_in": ["10.0.0.1"]}}, "mlflow.let_in.0", "10.0.0.1 is no namespace"),
+        ({"mlflow": {**PAGE, "let_in": ["nginx", "fd00::1"]}}, "mlflow.let_in.1", "such as 10.0.0.1/32"),
+        ({"mlflow": {**PAGE, "let_in": ["a" * 64]}}, "mlflow.let_in.0", "is no namespace"),
         (
             {"mlflow": {**PAGE, "klass": "x"}},
             "mlflow.klass",
@@ -75,11 +78,11 @@ def test_without_a_host_nothing_is_told_nor_asked_of_the_cluster() -> None:
 
 
 def test_charts_are_told_of_pages_and_who_is_let_in_by_kind() -> None:
-    let_in = ["ingress-nginx", "10.0.0.0/24", "fd00::/64"]
+    let_in = ["ingress-nginx", "10.0.0.0/24", "fd00::/64", "::/0"]
     (page,) = told(lock(mlflow={**PAGE, "tls": "cert", "let_in": let_in}).reach).values()
     assert page["url"] == "https://mlflow.example.com"
     assert page["namespaces"] == ["ingress-nginx"]
-    assert page["addresses"] == ["10.0.0.0/24", "fd00::/64"]
+    assert page["addresses"] == ["10.0.0.0/24", "fd00::/64", "::/0"]
     assert told(lock(mlflow={**PAGE, "let_in": "one"}).reach)["mlflow"]["namespaces"] == ["one"]
 
 

@@ -21,6 +21,8 @@ LOADED = "docker.io/slipway"
 """Repository of those that no registry has: nodes have them loaded."""
 NOTEBOOKS = "notebooks"
 """The component without which there are no notebooks, nor their namespaces."""
+OF_NOTEBOOKS = ("flow-spark", "notebook", "notebook-spark")
+"""Images of users' servers and of their executors, whose namespaces housekeeping does not see into."""
 Role = Literal["platform", "training", "serving", "notebooks", "executors"]
 """A namespace, by the name that `namespaces` gives it."""
 Check = Literal["postgres", "object-store", "mlflow", "prefect", "workers", "jupyterhub", "seldon-core"]

@@ -17,6 +17,7 @@ from tasks.errors import PlatformError
 from tasks.lock_parts import (
     BUILT,
     NOTEBOOKS,
+    OF_NOTEBOOKS,
     Component,
     Image,
     Kubernetes,
@@ -108,8 +109,10 @@ class PlatformLock(Part):
 
     @property
     def cleaned(self) -> list[str]:
-        """References of the images whose registry is housekeeping's to clean."""
-        found = [self.images[name] for name in BUILT if name in self.images] if self.registry.clean else []
+        """References of the images whose registry is housekeeping's to clean: of all whose use it can see."""
+        unseen = OF_NOTEBOOKS if self.enabled(NOTEBOOKS) else ()
+        names = [name for name in BUILT if name not in unseen] if self.registry.clean else []
+        found = [self.images[name] for name in names if name in self.images]
         return [image.reference for image in found if image.digest]
 
     def values(self, routes: str = "none", models_page: str = "") -> dict[str, Any]:

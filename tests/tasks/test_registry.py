@@ -8,6 +8,7 @@ import yaml
 
 from tasks.errors import PlatformError
 from tasks.kubernetes import SECRET, SERVICE_ACCOUNT, Kind
+from tasks.lock_parts import OF_NOTEBOOKS
 from tasks.platform_lock import PlatformLock, Refused, load_lock, mirrored, parse_lock
 from tasks.registry import CLEANER, TYPE, give_pull_secret
 from tests.tasks.test_platform_lock import DIGEST, content
@@ -126,3 +127,16 @@ def test_only_images_built_for_the_platform_are_cleaned_and_only_if_the_lock_say
     found = lock(clean=True)
     assert found.image("flow") in found.cleaned
     assert found.image("postgres") not in found.cleaned
+
+
+def test_images_that_users_servers_may_run_are_cleaned_only_where_there_are_no_notebooks() -> None:
+    found = load_lock()
+    images = {name: image.model_copy(update={"digest": DIGEST}) for name, image in found.images.items()}
+    cleaning = found.registry.model_copy(update={"clean": True})
+    without = found.model_copy(update={"images": images, "registry": cleaning})
+    components = tuple(one.model_copy(update={"enabled": True}) for one in without.components)
+    having = without.model_copy(update={"components": components})
+    assert [each.partition("@")[0].rpartition("/")[2] for each in having.cleaned] == [
+        "flow", "mlflow", "model-server",
+    ]  # fmt: skip
+    assert set(without.cleaned) - set(having.cleaned) == set(map(without.image, OF_NOTEBOOKS))

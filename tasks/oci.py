@@ -80,7 +80,9 @@ class Registry:
                 continue
             digest = answer.headers.get("Docker-Content-Digest") or digest_of(answer.content)
             tags.setdefault(digest, []).append(tag)
-            children[digest] = tuple(str(each["digest"]) for each in answer.json().get("manifests") or ())
+            children[digest] = tuple(
+                str(each["digest"]) for each in self._said(answer).get("manifests") or ()
+            )
         return [
             Stored(self.host, repository, digest, tuple(sorted(names)), children[digest])
             for digest, names in tags.items()
@@ -100,7 +102,7 @@ class Registry:
             answer = self._ask("GET", path, repository)
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return
-            yield from answer.json().get("tags") or ()
+            yield from self._said(answer).get("tags") or ()
             path = urljoin(path, answer.links["next"]["url"]) if "next" in answer.links else ""
 
     def _ask(self, method: str, path: str, repository: str) -> httpx.Response:
@@ -137,6 +139,20 @@ class Registry:
                     self._base = f"http://{name}"
         return self._base
 
+    def _said(self, answer: httpx.Response) -> dict[str, Any]:
+        """What the answer's JSON holds."""
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            return found
+        raise RegistryRefused(
+            f"registry {self.host}",
+            f"answers with what is no JSON object ({answer.url.host}{answer.url.path})",
+            "See whether that is the registry, or a proxy or a login page before it.",
+        )
+
     def _log_in(self, refused: httpx.Response, repository: str) -> None:
         """Do as the registry asks: send the password to it, or get a token from where it says."""
         asked = refused.headers.get("WWW-Authenticate", "")
@@ -150,7 +166,7 @@ class Registry:
             if "service" in said:
                 wanted["service"] = said["service"]
             answer = self._client.get(said["realm"], params=wanted, auth=known)
-            given: dict[str, Any] = answer.json() if answer.is_success else {}
+            given = self._said(answer) if answer.is_success else {}
             token = given.get("token") or given.get("access_token")
             if token:
                 self._tokens[repository] = f"Bearer {token}"

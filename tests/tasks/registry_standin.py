@@ -25,6 +25,8 @@ class StandIn:
     keeps_tags: bool = False
     """Whether a tag outlives the digest that it stands for, until it is deleted itself."""
     page: int = 2
+    says: bytes = b""
+    """What it, or what is before it, answers instead."""
     host: str = ""
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
@@ -64,6 +66,8 @@ def running(registry: StandIn) -> Iterator[StandIn]:
 
         def answer(self) -> None:
             url = urlsplit(self.path)
+            if registry.says and (url.path == "/token" or registry.lets_in("")):
+                return self.reply(200, registry.says)
             if url.path == "/token":
                 known = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
                 asked = parse_qs(url.query)["scope"][0].endswith(":pull,delete")

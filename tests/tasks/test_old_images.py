@@ -192,6 +192,15 @@ def test_a_registry_that_does_not_answer_is_said_plainly(
     assert "registry 127.0.0.1:1: does not answer (ConnectError)" in find(BEFORE).notes[0]
 
 
+@pytest.mark.parametrize("asks", ["nothing", "bearer"])
+@pytest.mark.parametrize("says", [b"<html>Please log in</html>", b"[]", b"\xff"])
+def test_an_answer_of_something_else_than_a_registry_is_a_refusal(asks: str, says: bytes) -> None:
+    with running(StandIn(asks=asks, says=says)) as registry:  # type: ignore[arg-type]
+        asked = Registry(registry.host, (USER, PASSWORD), f"http://{registry.host}")
+        with pytest.raises(RegistryRefused, match="answers with what is no JSON object"):
+            asked.images("team/flow")
+
+
 def test_without_the_locks_word_or_a_cluster_nothing_is_looked_at(
     cluster: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

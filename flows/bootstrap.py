@@ -42,7 +42,7 @@ settle = step(components.settle, "settings")
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """Every component as it is now; `changed` names those that were not so before. `kept`: what else stays."""
+    """Every component as it is now; `changed` names what was not so before, and what went. `kept`: what stays."""
 
     components: tuple[Row, ...]
     changed: tuple[str, ...]
@@ -82,4 +82,4 @@ def bootstrap(
     write_platform_file(settings().home, told)
     changed = tuple(row.component for row in rows if row.did in ("installed", "upgraded"))
     kept = left_out.said(gone, lock)
-    return Bootstrapped(rows, (*gone.components, *changed), str(settings().home / "platform.json"), kept)
+    return Bootstrapped(rows, (*gone.changes, *changed), str(settings().home / "platform.json"), kept)

@@ -58,14 +58,18 @@ def release(name: str, space: str) -> tuple[Any, str, str, dict[str, str]]:
 
 def notebooks_were(*more: Any) -> Memory:
     """A platform whose lock once enabled them."""
-    return Memory(
+    cluster = Memory(
         release("base", NAMES.platform),
         release("notebooks", NAMES.platform),
         release("jupyterhub", NAMES.notebooks),
         (POD, NAMES.notebooks, "jupyter-anna", {USER: "anna"}),
         (SECRET, NAMES.notebooks, "slipway-notebook", MADE_BY),
+        (SECRET, NAMES.notebooks, "hub", {"app.kubernetes.io/managed-by": "Helm"}),
         *more,
     )
+    for each in cluster.list(SECRET, {"owner": "helm"}, namespace="*"):
+        each["type"] = "helm.sh/release.v1"
+    return cluster
 
 
 @pytest.fixture
@@ -96,7 +100,9 @@ def test_what_is_no_longer_enabled_goes_with_its_namespaces(uninstalled: list[st
         f"Namespace {NAMES.notebooks} is to go",
     )
     found = left_out.remove(cluster, load_lock())
-    assert uninstalled == list(found.components) == ["jupyterhub", "notebooks"]
+    assert uninstalled == ["jupyterhub", "notebooks"]
+    gone = (f"namespace {NAMES.executors}", f"namespace {NAMES.notebooks}")
+    assert found.changes == ("jupyterhub", "notebooks", *gone)
     assert cluster.names(NAMESPACE, "") == {NAMES.platform, NAMES.training, NAMES.serving}
     assert left_out.said(found, load_lock()) == ()
 
@@ -115,6 +121,56 @@ def test_users_volumes_stay_and_that_is_said_each_time(uninstalled: list[str]) -
     again = left_out.find(cluster, load_lock())
     assert again.lines() == ()
     assert left_out.said(again, load_lock()) == (line,)
+
+
+def test_a_secret_that_somebody_made_stays_with_its_namespace_and_that_is_said(
+    uninstalled: list[str],
+) -> None:
+    cluster: Any = notebooks_were((SECRET, NAMES.notebooks, "slipway-google"))
+    found = left_out.remove(cluster, load_lock())
+    assert cluster.names(NAMESPACE, "") == set(ALL) - {NAMES.executors}
+    assert cluster.names(POD, NAMES.notebooks) == set()
+    assert (
+        {"slipway-google"}
+        <= cluster.names(SECRET, NAMES.notebooks)
+        <= {"slipway-google", "hub", "jupyterhub"}
+    )
+    (line,) = left_out.said(found, load_lock())
+    assert f"Secret slipway-google in {NAMES.notebooks}" in line
+    assert left_out.said(left_out.find(cluster, load_lock()), load_lock()) == (line,)
+
+
+@pytest.mark.parametrize(
+    ("secret", "theirs"),
+    [
+        ({"type": "Opaque"}, True),
+        ({"type": "kubernetes.io/tls"}, True),
+        ({"type": "helm.sh/release.v1"}, False),
+        ({"type": "kubernetes.io/service-account-token"}, False),
+        ({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, False),
+        ({"metadata": {"labels": MADE_BY}}, False),
+        ({"metadata": {"labels": {"app.kubernetes.io/part-of": "slipway"}}}, True),
+    ],
+)
+def test_a_secret_is_of_people_if_nothing_else_made_it(secret: dict[str, Any], theirs: bool) -> None:
+    assert left_out.of_people({"metadata": {}, **secret}) is theirs
+
+
+@pytest.mark.parametrize(
+    "held", [(VOLUME_CLAIM, NAMES.notebooks, "claim-anna"), (SECRET, NAMES.notebooks, "slipway-google")]
+)
+def test_a_run_killed_after_the_release_went_is_finished_by_the_next_and_then_nothing_is_written(
+    uninstalled: list[str], held: Any
+) -> None:
+    cluster: Any = notebooks_were(held)
+    cluster.delete(SECRET, "jupyterhub", NAMES.notebooks)
+    cluster.delete(SECRET, "notebooks", NAMES.platform)
+    assert left_out.remove(cluster, load_lock()).changes == (f"namespace {NAMES.executors}",)
+    assert uninstalled == []
+    assert cluster.names(POD, NAMES.notebooks) == set()
+    assert "slipway-notebook" not in cluster.names(SECRET, NAMES.notebooks)
+    cluster.delete = None  # whatever is written now fails
+    assert left_out.remove(cluster, load_lock()).changes == ()
 
 
 def test_where_they_are_enabled_nothing_goes(uninstalled: list[str]) -> None:

@@ -23,6 +23,12 @@ OURS = (
     ("", "pods/portforward", ("create",)),
 )
 """Group, resource and verbs in each namespace beside the charts' objects: Helm's revisions, the record, checks."""
+OF_LEFT_OUT = (
+    ("batch", "jobs", ("list",)),
+    ("coordination.k8s.io", "leases", ("list",)),
+    ("", "pods", ("delete",)),
+)
+"""Beside these in a namespace that the lock no longer has: what is in it goes, though users' volumes keep it."""
 OF_NO_NAMESPACE = (
     ("", "namespaces", WRITES),
     ("", "nodes", ("list",)),
@@ -69,11 +75,13 @@ def check_rights(lock: PlatformLock, objects: Iterable[Manifest]) -> None:
 def needed(lock: PlatformLock, objects: Iterable[Manifest]) -> set[Right]:
     """Pure: every right that bootstrap cannot do without."""
     spaces = lock.namespaces.model_dump().values()
+    going = set(spaces) - set(lock.spaces.values())
     wanted = {
         Right(space, resource, verb, group)
-        for group, resource, verbs in OURS
+        for which, rules in ((spaces, OURS), (going, OF_LEFT_OUT))
+        for group, resource, verbs in rules
         for verb in verbs
-        for space in spaces
+        for space in which
     }
     seldon = FOR_SELDON if lock.installs("seldon-core") else ()
     for group, resource, verbs in (*OF_NO_NAMESPACE, *seldon):

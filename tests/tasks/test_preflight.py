@@ -63,6 +63,25 @@ def test_the_rights_needed_are_those_of_the_charts_objects_and_what_their_roles_
     assert not [each for each in wanted if "*" in (each.verb, each.resource, each.group)]
 
 
+LEFT_OUT = [("", "pods", "delete"), ("batch", "jobs", "list"), ("coordination.k8s.io", "leases", "list")]
+
+
+@pytest.mark.parametrize(("group", "resource", "verb"), LEFT_OUT)
+def test_what_is_left_out_is_emptied_with_rights_that_are_asked_for_only_there(
+    group: str, resource: str, verb: str
+) -> None:
+    bare = lock()
+    components = tuple(one.model_copy(update={"enabled": True}) for one in bare.components)
+    for found, spaces in (
+        (bare, {bare.namespaces.notebooks, bare.namespaces.executors}),
+        (bare.model_copy(update={"components": components}), set()),
+    ):
+        wanted = {
+            rights.Right(space, resource, verb, group) for space in found.namespaces.model_dump().values()
+        }
+        assert {right.namespace for right in wanted & rights.needed(found, [])} == spaces
+
+
 def test_what_belongs_to_the_whole_cluster_is_asked_for_in_no_namespace() -> None:
     wanted = rights.needed(lock(), [role("ClusterRole")])
     assert rights.Right("", "clusterroles", "create", "rbac.authorization.k8s.io") in wanted

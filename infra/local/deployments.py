@@ -11,15 +11,15 @@ from tasks.settings import child_environment, client_environment
 
 
 def register(home: Path, state: states.State, say: Callable[[str], None]) -> None:
-    """Deploy `prefect.yaml` when it changed since last time, and make the automations."""
+    """Make the automations, and deploy `prefect.yaml` when it changed since last time."""
     found, wanted = settings_at(home, state.addresses), deployments.file_hash()
     told = notify.own_addresses(found)
     blocks = notify.ensure(found.prefect_url, told)
-    if state.registered == wanted and not blocks.written:
-        return
-    say("registering the deployments of prefect.yaml")
     ensure_automations(found.prefect_url, blocks.ids)
     notify.remove(found.prefect_url, told)
+    if state.registered == wanted:
+        return
+    say("registering the deployments of prefect.yaml")
     deployments.register(found.prefect_url, child_environment(client_environment(found)))
     state.registered = wanted
     states.write(home, state)

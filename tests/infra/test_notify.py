@@ -15,6 +15,9 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from infra.local import state as states
+from infra.local.deployments import register
+from infra.local.services import settings_at
 from tasks import notify
 from tasks.automations import NOTICE, differing, ensure_automations
 from tasks.notify import EMAIL, WEBHOOK, email_address, webhook_address
@@ -269,6 +272,21 @@ def test_an_address_that_changed_is_written_and_the_second_time_nothing_is(
     assert tell(api, other) == ((), ())
     assert tell(api, before) == ((WEBHOOK, EMAIL), (NOTICE,))
     assert notify.differing(api, before) == {}
+
+
+def test_a_start_killed_before_it_made_the_notice_is_made_good_by_the_next(
+    platform: Settings, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, state = platform.prefect_url, states.read(platform.home)
+    before = {block: SecretStr(_address(api, block)) for block in (WEBHOOK, EMAIL)}
+    tell(api, {})
+    monkeypatch.setenv("SLIPWAY_NOTIFY_WEBHOOK", "http://127.0.0.1:1/")
+    blocks = notify.ensure(api, notify.own_addresses(settings_at(platform.home, state.addresses)))
+    assert [each.name for each in differing(api, blocks.ids)] == [NOTICE]
+    said = list[str]()
+    register(platform.home, state, said.append)
+    assert (said, differing(api, blocks.ids)) == ([], [])
+    tell(api, before)
 
 
 def _address(api: str, block: str) -> str:

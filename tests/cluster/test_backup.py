@@ -38,7 +38,7 @@ def refused(second: Second, place: Path, **variables: str) -> str:
     done = call(second, "restore", place, **variables)
     assert done.returncode != 0
     assert written(second.cli, *second.namespaces) == before
-    return done.stderr
+    return done.stdout
 
 
 def kill_in_the_middle(second: Second, place: Path) -> None:
@@ -105,7 +105,7 @@ def test_after_everything_was_lost_the_champion_serves_again(second: Second, tmp
     assert answer(second, "backup", place)["versions"] == ["iris version 1"]
     kept = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
     assert not [text for text in planted(held) if text.encode() in kept]
-    assert "is not empty" in call(second, "backup", place).stderr
+    assert "is not empty" in call(second, "backup", place).stdout
 
     second.teardown("--delete-models", "--delete-data")
     second.bootstrap()

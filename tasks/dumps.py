@@ -7,14 +7,21 @@ key, for training and release read the whole bucket.
 
 import base64
 import hashlib
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tasks import store
 from tasks.errors import PlatformError
+from tasks.kubernetes import poll
+from tasks.secrets import POSTGRES
 from tasks.settings import variable
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 FOLDER = Path("/data")
 """Of the pod: what its containers share."""
@@ -22,6 +29,8 @@ SERVICES = "pg_service.conf"
 ON_THE_WAY = "backup"
 """Top folder of the store for dumps on their way."""
 CHUNK = 8 * 2**20
+PATIENCE = 60.0
+"""Seconds that a new pod's network may take until it lets the pod through."""
 LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding", "target_session_attrs")
 """What of a URI's query PostgreSQL's programs take too; drivers have more of their own."""
 DUMP = f"""set -eu
@@ -42,7 +51,8 @@ BEGIN
         WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'c') AND pg_get_userbyid(relowner) = current_user
             AND nspname NOT LIKE 'pg\\_%' AND NOT EXISTS (
                 SELECT FROM pg_depend
-                WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
+                WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid
+                    AND (deptype = 'e' OR relkind = 'S' AND deptype IN ('a', 'i')))
         UNION ALL
         SELECT format('DROP TYPE IF EXISTS %I.%I CASCADE', nspname, typname)
         FROM pg_type JOIN pg_namespace ON pg_namespace.oid = typnamespace
@@ -64,7 +74,7 @@ END $empty$;
 """
 """Takes away all that the user has in the database: also what a newer server made, which no dump names.
 
-No `$$` here: Kubernetes makes one `$` of it."""
+What belongs to an extension stays; the sequence of a column goes with its table, and not without it. No `$$` here: Kubernetes makes one `$` of it."""
 RESTORE = f"""set -eu
 cat > {FOLDER}/empty.sql <<'SQL'
 {EMPTY}SQL
@@ -81,25 +91,64 @@ done
 """
 
 
-def services(uris: Mapping[str, str]) -> str:
-    """Pure: PostgreSQL's service file for the databases at `uris`, by name."""
-    return "\n".join(f"[{name}]\n{_service(uri)}" for name, uri in uris.items())
+def parsed(name: str, uri: str) -> "URL":
+    """Pure: the address of the database `name`. PlatformError without a word of it: a password is in it."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(uri)
+    except (ArgumentError, ValueError):
+        raise PlatformError(
+            f"database {name}",
+            "has a URI that cannot be read",
+            f"Correct {name}-uri in the Secret {POSTGRES}: in a password, %40 stands for @ and %2F for /.",
+        ) from None
 
 
-def _service(uri: str) -> str:
-    parts = urlsplit(uri)
-    query = dict(parse_qsl(parts.query))
+def services(databases: Mapping[str, "URL"]) -> str:
+    """Pure: PostgreSQL's service file for the databases, by name."""
+    return "\n".join(f"[{name}]\n{_service(url)}" for name, url in databases.items())
+
+
+def _service(url: "URL") -> str:
+    query = {key: value for key, value in url.query.items() if isinstance(value, str)}
     if "ssl" in query:  # asyncpg's name for it
         query.setdefault("sslmode", query["ssl"])
     said = {
-        "host": parts.hostname or "",
-        "port": str(parts.port or 5432),
-        "dbname": unquote(parts.path.lstrip("/")),
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
+        "host": url.host or "",
+        "port": str(url.port or 5432),
+        "dbname": url.database or "",
+        "user": url.username or "",
+        "password": url.password or "",
         **{key: value for key, value in query.items() if key in LIBPQ},
     }
     return "".join(f"{key}={value}\n" for key, value in said.items())
+
+
+def addresses(databases: Iterable["URL"], endpoint: str) -> set[tuple[str, int]]:
+    """Pure: host and port of all that the Job talks to: the databases, and the store at `endpoint`."""
+    at = urlsplit(endpoint)
+    store_port = at.port or (443 if at.scheme == "https" else 80)
+    return {(url.host or "", url.port or 5432) for url in databases} | {(at.hostname or "", store_port)}
+
+
+def wait_for(host: str, port: int) -> None:
+    """Return when `host` lets this pod connect; PostgreSQL's programs try only once."""
+
+    def connected() -> bool | None:
+        try:
+            socket.create_connection((host, port), timeout=3).close()
+        except OSError:
+            return None
+        return True
+
+    if poll(connected, PATIENCE, 1.0) is None:
+        raise PlatformError(
+            f"{host}:{port}",
+            f"lets nobody connect from this pod for {PATIENCE:.0f} s",
+            "See whether it runs, and which network policies keep pods of slipway.io/role=verification from it.",
+        )
 
 
 def close(source: Path, target: Path, key: str) -> None:
@@ -138,7 +187,10 @@ def main(what: str) -> None:
     if what == "services":
         file = FOLDER / SERVICES
         file.touch(mode=0o600)
-        file.write_text(services({name: variable(f"{name.upper()}_URI") for name in names}))
+        databases = {name: parsed(name, variable(f"{name.upper()}_URI")) for name in names}
+        file.write_text(services(databases))
+        for host, port in addresses(databases.values(), variable("SLIPWAY_S3_ENDPOINT")):
+            wait_for(host, port)
         return
     key = variable("AWS_SECRET_ACCESS_KEY")
     for name in names:

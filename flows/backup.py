@@ -56,6 +56,7 @@ def backup(destination: str, say: Callable[[str], None], file: Path = LOCK) -> B
     place = backup_places.place(destination)
     kept.check_empty(place)
     cluster = connected(lock)
+    platform.check_whole(cluster)
     with lease.held(cluster, "backup"), platform_store(cluster, lock, "MLflow") as store:
         held = backup_secrets.seal(backup_secrets.read(cluster, lock), passphrase)
         files: dict[str, File] = {backup_secrets.FILE: kept.put_bytes(place, backup_secrets.FILE, held)}
@@ -79,7 +80,7 @@ def backup(destination: str, say: Callable[[str], None], file: Path = LOCK) -> B
 
 
 def checked(command: str, lock: PlatformLock) -> str:
-    """The passphrase, if there is one worth the name and commands mean the platform of the lock."""
+    """The passphrase, if there is one worth the name, commands mean the platform of the lock, and it can dump."""
     found = settings()
     if found.platform != "cluster":
         raise PlatformError(
@@ -94,6 +95,7 @@ def checked(command: str, lock: PlatformLock) -> str:
             f"{found.platform_namespace}",
             "Run `slipway bootstrap` with the same --lock: commands mean that platform from then on.",
         )
+    databases.check_image(lock)
     passphrase = found.backup_passphrase.get_secret_value()
     backup_secrets.check_passphrase(passphrase)
     return passphrase

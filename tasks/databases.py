@@ -8,14 +8,26 @@ from tasks.errors import PlatformError
 from tasks.kubernetes import Cluster, Manifest
 from tasks.platform_lock import PlatformLock
 from tasks.secrets import KEY, KEY_SECRET, POSTGRES, S3_ADMIN
-from tasks.verification import Check, job, run_job
+from tasks.verification import Check, job, remove, run_job
 
 HOUR = 3600
+DUMPING, RESTORING = "slipway-backup", "slipway-restore"
+"""The Jobs."""
 
 
 def names(lock: PlatformLock) -> tuple[str, ...]:
     """Pure: the databases that the platform has."""
     return ("mlflow", "prefect", *(["hub"] if lock.enabled("jupyterhub") else []))
+
+
+def check_image(lock: PlatformLock) -> None:
+    """Pure. PlatformError without PostgreSQL's programs: bootstrap needs none where the server is external."""
+    if lock.images["postgres"].digest is None:
+        raise PlatformError(
+            "images.postgres",
+            "has no digest, and its programs dump and restore the databases",
+            "Set tag and digest in infra/platform.yaml, of your server's major version.",
+        )
 
 
 def dump(cluster: Cluster, lock: PlatformLock) -> None:
@@ -28,7 +40,14 @@ def restore(cluster: Cluster, lock: PlatformLock, which: tuple[str, ...]) -> Non
     _run(cluster, restore_job(lock, which), "restore the databases")
 
 
+def end_jobs(cluster: Cluster) -> None:
+    """Take away what killed commands left at work: it writes where the next one does."""
+    for name in (DUMPING, RESTORING):
+        remove(cluster, name)
+
+
 def _run(cluster: Cluster, manifest: Manifest, what: str) -> None:
+    end_jobs(cluster)
     ended = run_job(cluster, manifest)
     if not ended.well:
         raise PlatformError(
@@ -38,12 +57,12 @@ def _run(cluster: Cluster, manifest: Manifest, what: str) -> None:
 
 def dump_job(lock: PlatformLock) -> Manifest:
     """Pure."""
-    return _job(lock, "backup", names(lock), python("services"), sql(lock, dumps.DUMP), python("keep"))
+    return _job(lock, DUMPING, names(lock), python("services"), sql(lock, dumps.DUMP), python("keep"))
 
 
 def restore_job(lock: PlatformLock, which: tuple[str, ...]) -> Manifest:
     """Pure."""
-    return _job(lock, "restore", which, python("services"), python("fetch"), sql(lock, dumps.RESTORE))
+    return _job(lock, RESTORING, which, python("services"), python("fetch"), sql(lock, dumps.RESTORE))
 
 
 def python(what: str) -> dict[str, Any]:
@@ -67,7 +86,7 @@ def _job(lock: PlatformLock, name: str, which: tuple[str, ...], *steps: dict[str
     held = {f"{each.upper()}_URI": (POSTGRES, f"{each}-uri") for each in which}
     held |= {KEY: (S3_ADMIN, KEY), KEY_SECRET: (S3_ADMIN, KEY_SECRET)}
     made = job(name, Check(name, values, held), lock.image("flow"), lock.namespaces.platform)
-    made["metadata"]["name"] = f"slipway-{name}"
+    made["metadata"]["name"] = name
     made["spec"] |= {"backoffLimit": 0, "activeDeadlineSeconds": HOUR}
     spec = made["spec"]["template"]["spec"]
     spec["securityContext"]["fsGroup"] = 1000

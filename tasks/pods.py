@@ -57,6 +57,13 @@ def trouble(pods: list[Manifest]) -> str:
     return "; ".join(said)
 
 
+def runs(pod: Manifest) -> bool:
+    """Pure: whether one of the pod's containers is at work."""
+    status = pod.get("status") or {}
+    found = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    return any("running" in (each.get("state") or {}) for each in found)
+
+
 def selectors(objects: Iterable[Manifest]) -> list[dict[str, str]]:
     """Pure: the labels by which the workloads among `objects` know their pods."""
     found = [(each.get("spec") or {}).get("selector") for each in objects if each["kind"] in WORKLOADS]

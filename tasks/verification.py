@@ -14,7 +14,7 @@ from tasks.hub_secrets import HUB
 from tasks.jobs import end_of
 from tasks.kubernetes import JOB, POD, Cluster, Manifest, api_client, poll
 from tasks.platform_lock import PlatformLock
-from tasks.pods import confined, priority_class, trouble, unprivileged
+from tasks.pods import confined, priority_class, runs, trouble, unprivileged
 from tasks.secrets import (
     AUTH,
     MADE_BY,
@@ -27,7 +27,11 @@ from tasks.secrets import (
 )
 
 PATIENCE = 300.0
-"""Seconds that a check may take: a node may have to fetch the image first."""
+"""Seconds that a check may take, and a Job until a container starts: a node may have to fetch the image first."""
+GONE = 60.0
+"""Seconds that a Job's pod may take to go: one that is told to end has half of it."""
+STUCK = {"type": "Stuck"}
+"""Beside the conditions by which Kubernetes ends a Job: an image that cannot be pulled never does."""
 OPERATOR_SECONDS = 60.0
 """Seconds that Seldon's operator may take until its webhook answers."""
 FREE = ("seldon-core",)
@@ -100,18 +104,31 @@ class Ended:
 
 
 def run_job(cluster: Cluster, manifest: Manifest) -> Ended:
-    """Run a Job to its end, for as long as its own deadline allows, and remove it."""
+    """Run a Job to its end and remove it: for as long as its own deadline allows, and as its containers start."""
     job_name = manifest["metadata"]["name"]
     remove(cluster, job_name)
     cluster.apply(manifest)
+    at_work = time.monotonic()
+
+    def look() -> Manifest | None:
+        nonlocal at_work
+        ended = end_of(cluster.get(JOB, job_name))
+        if ended is None and any(map(runs, cluster.list(POD, {"job-name": job_name}))):
+            at_work = time.monotonic()
+        return STUCK if ended is None and time.monotonic() - at_work >= PATIENCE else ended
+
     try:
-        ended = poll(lambda: end_of(cluster.get(JOB, job_name)), manifest["spec"]["activeDeadlineSeconds"])
+        ended = poll(look, manifest["spec"]["activeDeadlineSeconds"])
         pods = sorted(cluster.list(POD, {"job-name": job_name}), key=age)
         said = last_line(cluster, pods[-1]) if pods else ""
     finally:
         cluster.delete(JOB, job_name)
     if ended is not None and ended["type"] == "Complete":
         return Ended(True, said)
+    if ended == STUCK:
+        return Ended(
+            False, f"no container ran for {PATIENCE:.0f} s ({trouble(pods) or 'its pod does not say why'})"
+        )
     return Ended(False, said or trouble(pods) or "its pod did not come")
 
 
@@ -130,9 +147,19 @@ def age(pod: Manifest) -> str:
 
 
 def remove(cluster: Cluster, job_name: str) -> None:
-    """Take away what a killed bootstrap left: a Job cannot be changed."""
-    if cluster.delete(JOB, job_name):
-        poll(lambda: True if cluster.get(JOB, job_name) is None else None, 60)
+    """Take away what a killed command left: a Job cannot be changed, and its pods may still be at work."""
+    cluster.delete(JOB, job_name)
+
+    def gone() -> bool | None:
+        there = cluster.get(JOB, job_name) is not None or cluster.list(POD, {"job-name": job_name})
+        return None if there else True
+
+    if poll(gone, GONE) is None:
+        raise PlatformError(
+            f"Job {job_name} in {cluster.namespace}",
+            f"or a pod of it is still there, {GONE:.0f} s after it was deleted",
+            f"See `kubectl -n {cluster.namespace} get pods -l job-name={job_name}`, then run the command again.",
+        )
 
 
 def job(name: str, check: Check, image: str, namespace: str) -> Manifest:

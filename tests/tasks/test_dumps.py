@@ -84,6 +84,13 @@ def test_no_part_of_a_wrong_uri_is_said(uri: str) -> None:
     assert "planted" not in "".join(traceback.format_exception(refused.value))
 
 
+def test_without_a_digest_of_postgresqls_programs_nothing_is_dumped() -> None:
+    with pytest.raises(PlatformError, match=r"images\.postgres: has no digest.*major version"):
+        databases.check_image(parsed())
+    image = {"image": "docker.io/library/postgres", "tag": "17", "digest": f"sha256:{'a' * 64}"}
+    databases.check_image(parsed(images={**content()["images"], "postgres": image}))
+
+
 def test_the_jobs_wait_for_each_database_and_the_store() -> None:
     uris = ("postgresql://u:p@a/x", "postgresql://u:p@b:6432/x")
     urls = [dumps.parsed("mlflow", uri) for uri in uris]

@@ -32,6 +32,7 @@ check_fit = step(checks.check_fit, "rights, conflicts, room")
 try_images = step(pulling.try_images, "images")
 make_namespaces = step(platform.make_namespaces, "namespaces")
 give_pull_secret = step(registry.give_pull_secret, "pull secret")
+check_whole = step(platform.check_whole, "no restore")
 make_secrets = step(keys.make_secrets, "secrets")
 make_hub_secrets = step(hub_secrets.make_hub_secrets, "hub secrets")
 remove_left_out = step(left_out.remove, "what is left out")
@@ -69,6 +70,7 @@ def bootstrap(
         try_images(cluster, lock)
     make_namespaces(cluster, lock)
     with lease.held(cluster, "bootstrap"):
+        check_whole(cluster)
         give_pull_secret(cluster, lock)
         make_secrets(cluster, lock)
         if make_hub_secrets(cluster, lock):

@@ -74,7 +74,8 @@ END $empty$;
 """
 """Takes away all that the user has in the database: also what a newer server made, which no dump names.
 
-What belongs to an extension stays; the sequence of a column goes with its table, and not without it. No `$$` here: Kubernetes makes one `$` of it."""
+What belongs to an extension stays; the sequence of a column goes with its table, and not without it.
+No `$$` here: Kubernetes makes one `$` of it."""
 RESTORE = f"""set -eu
 cat > {FOLDER}/empty.sql <<'SQL'
 {EMPTY}SQL

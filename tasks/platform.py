@@ -19,6 +19,8 @@ from tasks.secrets import MADE_BY, auth_string
 from tasks.serving.seldon_routes import Routes, gateway_made
 
 RECORD = "slipway-platform"
+RESTORING = "slipway.io/restoring"
+"""Annotation of the record while a restore is at work: since when."""
 PSS = "pod-security.kubernetes.io"
 LEVELS = {"notebooks": "baseline"}
 """Pod Security Standard that a namespace enforces: `restricted`, but users' servers start as root."""
@@ -63,6 +65,23 @@ def require(cluster: Cluster) -> None:
             f"platform in namespace {cluster.namespace}",
             "is not there, or its bootstrap has not come to its end",
             "Run `slipway bootstrap` first; KUBECONFIG and its context name the cluster.",
+        )
+
+
+def mark_restoring(cluster: Cluster, since: str | None) -> None:
+    """Write down that a restore is at work; None: that it has come to its end. `write_record` leaves it there."""
+    cluster.merge(CONFIG_MAP, RECORD, {"metadata": {"annotations": {RESTORING: since}}})
+
+
+def check_whole(cluster: Cluster) -> None:
+    """Raise PlatformError after a restore that did not end: servers must not start on half of a backup."""
+    metadata = (cluster.get(CONFIG_MAP, RECORD) or {}).get("metadata") or {}
+    since = (metadata.get("annotations") or {}).get(RESTORING)
+    if since:
+        raise PlatformError(
+            f"platform in namespace {cluster.namespace}",
+            f"is half of a backup: the restore of {since} has not come to its end",
+            "Run `slipway restore` again; or `slipway teardown --delete-data`, and bootstrap an empty one.",
         )
 
 

@@ -177,7 +177,7 @@ def wait_ended(cluster: Cluster, namespace: str, jobs: list[str]) -> None:
         raise PlatformError(
             f"pods {', '.join(left())} in {namespace}",
             f"are still there after {PATIENCE:.0f} s",
-            f"See `kubectl -n {namespace} get pods`, then run `slipway teardown` again.",
+            f"See `kubectl -n {namespace} get pods`, then run the same command again.",
         )
 
 

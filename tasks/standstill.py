@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, get_args
 
-from tasks import locks
+from tasks import databases, locks, old_jobs, platform, removal
 from tasks.errors import PlatformError
-from tasks.kubernetes import DEPLOYMENT, POD, STATEFUL_SET, Cluster, Kind, Manifest, poll
+from tasks.kubernetes import DEPLOYMENT, JOB, POD, STATEFUL_SET, Cluster, Kind, Manifest, poll
 from tasks.platform_lock import PlatformLock
 from tasks.pods import trouble
 from tasks.prefect_api import ask
@@ -54,19 +54,26 @@ def servers(found: list[tuple[Kind, Manifest]]) -> tuple[Scaled, ...]:
 
 @contextmanager
 def standstill(cluster: Cluster, lock: PlatformLock, say: Callable[[str], None]) -> Iterator[Stopped]:
-    """Everything is stopped in the block, which starts it again; if it fails, what was not started stays so."""
+    """Everything is stopped in the block, which starts it again; if it fails, what was not started stays so.
+
+    The platform's record says meanwhile that it is half of a backup.
+    """
     stopped = stop(cluster, lock)
+    platform.mark_restoring(cluster, _now())
     try:
         yield stopped
+        platform.mark_restoring(cluster, None)
     except BaseException:
         say(
-            "servers stay stopped: half of a backup is not served. Run `slipway restore` again: it begins anew"
+            "what was not started yet stays stopped: half of a backup is not served. "
+            "Run `slipway restore` again: it begins anew"
         )
         raise
 
 
 def stop(cluster: Cluster, lock: PlatformLock) -> Stopped:
-    """Stop the servers and wait until their pods are gone."""
+    """Stop the servers, end flow runs, and wait until the pods of both are gone."""
+    databases.end_jobs(cluster)
     found = servers([(kind, each) for kind in (STATEFUL_SET, DEPLOYMENT) for each in cluster.list(kind)])
     for one in found:
         cluster.merge(one.kind, one.name, {"spec": {"replicas": 0}})
@@ -74,11 +81,24 @@ def stop(cluster: Cluster, lock: PlatformLock) -> Stopped:
     hubs = cluster.list(DEPLOYMENT, HUB, notebooks)
     for hub in hubs:
         cluster.merge(DEPLOYMENT, hub["metadata"]["name"], {"spec": {"replicas": 0}}, notebooks)
-    for name in (*CLIENTS, *SERVERS):
+    for name in CLIENTS:
+        _wait(cluster, {NAME: name}, gone, "are still there")
+    end_flow_runs(cluster, lock)
+    for name in SERVERS:
         _wait(cluster, {NAME: name}, gone, "are still there")
     if hubs:
         _wait(cluster, HUB, gone, "are still there", notebooks)
     return Stopped(found, bool(hubs))
+
+
+def end_flow_runs(cluster: Cluster, lock: PlatformLock) -> None:
+    """A retrain or release that went on would write into the restored registry, and move traffic."""
+    for space in (lock.namespaces.training, lock.namespaces.serving):
+        jobs = list(removal.named(filter(old_jobs.is_ours, cluster.list(JOB, namespace=space))))
+        for name in jobs:
+            cluster.delete(JOB, name, space)
+        if jobs:
+            removal.wait_ended(cluster, space, jobs)
 
 
 def start(cluster: Cluster, stopped: Stopped, parts: tuple[str, ...]) -> None:
@@ -101,18 +121,25 @@ def restart_data(cluster: Cluster) -> None:
             _wait(cluster, {NAME: name}, partial(renewed, old), "are not ready")
 
 
+def at_work(pods: list[Manifest]) -> list[Manifest]:
+    """Pure: without those that ended, as an evicted pod has: they stay until somebody deletes them."""
+    return [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+
+
 def gone(pods: list[Manifest]) -> bool:
-    return not pods
+    """Pure."""
+    return not at_work(pods)
 
 
 def all_ready(count: int, pods: list[Manifest]) -> bool:
     """Pure: as many as there must be, each of them ready."""
-    return len(pods) == count and all(map(ready, pods))
+    return len(at_work(pods)) == count and all(map(ready, at_work(pods)))
 
 
 def renewed(old: set[str], pods: list[Manifest]) -> bool:
     """Pure: none of the `old` is left, and those that came instead are ready."""
-    return bool(pods) and all(ready(pod) and pod["metadata"]["uid"] not in old for pod in pods)
+    there = at_work(pods)
+    return bool(there) and all(ready(pod) and pod["metadata"]["uid"] not in old for pod in there)
 
 
 def ready(pod: Manifest) -> bool:
@@ -123,7 +150,14 @@ def ready(pod: Manifest) -> bool:
 
 def free_locks(api: str) -> None:
     """Forget who held a lock when the backup was made: no lease of theirs ends any more, so nothing else would."""
-    for limit in ask("POST", f"{api}/v2/concurrency_limits/filter", {}).raise_for_status().json():
+    limits: list[dict[str, Any]] = []
+    while True:
+        asked = {"limit": PAGE, "offset": len(limits)}
+        page = ask("POST", f"{api}/v2/concurrency_limits/filter", asked).raise_for_status().json()
+        limits += page
+        if len(page) < PAGE:
+            break
+    for limit in limits:
         if limit["name"].partition("-")[0] in get_args(locks.Kind):
             ask("DELETE", f"{api}/v2/concurrency_limits/{limit['id']}").raise_for_status()
 

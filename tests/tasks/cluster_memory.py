@@ -46,5 +46,21 @@ class Memory:
                 del self.there[key]
         return self.there.pop((kind, self.place(kind, namespace), name), None) is not None
 
+    def merge(self, kind: Kind, name: str, change: dict[str, Any], namespace: str | None = None) -> Any:
+        found = self.get(kind, name, namespace)
+        merged(found, change)
+        return found
+
     def names(self, kind: Kind, namespace: str) -> set[str]:
         return {name for found, space, name in self.there if (found, space) == (kind, namespace)}
+
+
+def merged(there: dict[str, Any], change: dict[str, Any]) -> None:
+    """JSON merge patch."""
+    for key, value in change.items():
+        if isinstance(value, dict):
+            merged(there.setdefault(key, {}), value)
+        elif value is None:
+            there.pop(key, None)
+        else:
+            there[key] = value

@@ -27,7 +27,9 @@ class Folder:
         path = self.root / name
         with store.writing(str(path)):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in reversed(path.relative_to(self.root).parents):
+                (self.root / folder).mkdir(mode=0o700, exist_ok=True)
+            path.touch(mode=0o600)  # the root may be one that everybody reads
             shutil.copyfile(source, path)
 
     def get(self, name: str, target: Path) -> None:
@@ -58,6 +60,7 @@ class Bucket:
         with store.reading(str(self)):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
             found = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        found = [key for key in found if not key.endswith("/")]  # folders, as some programs mark them
         own = [key for key in sorted(found) if not start or key == start or key.startswith(f"{start}/")]
         return [key.removeprefix(f"{self.prefix}/") if self.prefix else key for key in own]
 

@@ -77,6 +77,21 @@ def test_a_database_that_the_platform_does_not_have_is_refused(tmp_path: Path) -
         backup.read(Folder(tmp_path / "backup"), parsed())
 
 
+def test_a_folder_that_everybody_reads_holds_files_that_nobody_else_does(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    written(Folder(tmp_path), **{"databases/mlflow.dump": b"1", "objects/mlflow/1/model": b"2"})
+    made = sorted(tmp_path.rglob("*"))
+    assert len(made) == 7
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_the_marks_of_folders_are_no_objects(bucket: Any) -> None:
+    place = Bucket(bucket, "data", "kept")
+    for name in ("mlflow/1/", "mlflow/1/model"):
+        bucket.put_object(Bucket="data", Key=f"kept/{name}", Body=b"")
+    assert place.at("mlflow/1") == place.names() == ["mlflow/1/model"]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [

@@ -115,7 +115,10 @@ def serve_all(
 
 
 def serve(champion: Version, say: Callable[[str], None]) -> bool:
-    """Release the champion again, as it was: also held, or forced. False if no deployment does that."""
+    """Release the champion again, as it was: also held, or forced. False if no deployment does that.
+
+    A release ends a hold, so that one is set again after it; killed in between, only another restore knows of it.
+    """
     model, forced = champion.model, champion.tags.get(FORCED)
     with reached("MLflow", "Prefect"):
         held = tracking.hold(model)
@@ -124,8 +127,10 @@ def serve(champion: Version, say: Callable[[str], None]) -> bool:
         except SpecError:
             return False
     how: dict[str, Any] = {} if forced is None else {"force": True, "reason": forced}
-    trigger.trigger("release", model, say=say, version=champion.number, **how)
-    if held is not None:
-        with reached("MLflow"):
-            tracking.set_hold(model, held)
+    try:
+        trigger.trigger("release", model, say=say, version=champion.number, **how)
+    finally:
+        if held is not None:
+            with reached("MLflow"):
+                tracking.set_hold(model, held)
     return True

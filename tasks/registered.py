@@ -43,15 +43,21 @@ def referred(found: Iterable[Version], bucket: str) -> Referred:
     needed: set[str] = set()
     runs: set[str] = set()
     for version in found:
-        needed.add(_key(version.uri, bucket, version))
-        if RECORD in version.tags:  # none: released by force
-            needed.add(_key(version.tags[RECORD], bucket, version))
-        if version.run_id:
-            run = tracking.client().get_run(version.run_id)
-            parent = run.data.tags.get("mlflow.parentRunId")
-            of_both = [run, *([tracking.client().get_run(parent)] if parent else [])]
-            runs |= {_key(tracking.plain_uri(one.info.artifact_uri), bucket, version) for one in of_both}
+        with tracking.asking(version.name):  # deleted meanwhile, for example
+            needed.add(_key(version.uri, bucket, version))
+            if RECORD in version.tags:  # none: released by force
+                needed.add(_key(version.tags[RECORD], bucket, version))
+            if version.run_id:
+                runs |= {_key(tracking.plain_uri(uri), bucket, version) for uri in _logged(version)}
     return Referred(frozenset(needed), frozenset(runs))
+
+
+def _logged(version: Version) -> list[str]:
+    """Where the version's run, and the retrain that it is part of, logged."""
+    run = tracking.client().get_run(version.run_id)
+    parent = run.data.tags.get("mlflow.parentRunId")
+    of_both = [run, *([tracking.client().get_run(parent)] if parent else [])]
+    return [one.info.artifact_uri for one in of_both]
 
 
 def _key(uri: str, bucket: str, version: Version) -> str:

@@ -200,7 +200,9 @@ def set_variables(given: Mapping[str, str | None]) -> dict[str, str | None]:
     return before
 
 
-SERVERS_OWN = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_", "SLIPWAY_NOTIFY_")
+SERVERS_OWN = (
+    "PREFECT_", "MLFLOW_", "_MLFLOW_", "MLSERVER_", "SLIPWAY_MODEL_", "SLIPWAY_NOTIFY_", "SLIPWAY_BACKUP_",
+)  # fmt: skip
 """Prefixes of variables that would turn a process of the embedded platform to another one, or that are secret."""
 
 

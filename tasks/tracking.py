@@ -8,6 +8,7 @@ its address and sha256 from the first moment.
 import hashlib
 import logging
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ from tasks.gate import GateRecord
 from tasks.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from mlflow.entities.model_registry import ModelVersion
@@ -65,6 +67,19 @@ class Version:
     def uri(self) -> str:
         """Folder of the artifacts: a local path or `s3://`."""
         return plain_uri(client().get_model_version_download_uri(self.model, str(self.number)))
+
+
+@contextmanager
+def asking(about: str) -> "Iterator[None]":
+    """Turns what MLflow's client raises into a RegistryError that names what was asked about."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise RegistryError(
+            about, f"MLflow did not answer as it should ({error.message})", "Run the same command again."
+        ) from error
 
 
 def check_server() -> None:
@@ -173,17 +188,19 @@ def hold(model: str) -> str | None:
     """Why scheduled retrains of `model` must not release, or None."""
     from mlflow.exceptions import MlflowException
 
-    try:
-        tags: dict[str, str] = client().get_registered_model(model).tags
-    except MlflowException as error:
-        if _absent(error):
-            return None
-        raise
+    with asking(model):
+        try:
+            tags: dict[str, str] = client().get_registered_model(model).tags
+        except MlflowException as error:
+            if _absent(error):
+                return None
+            raise
     return tags.get(HOLD) or None
 
 
 def set_hold(model: str, reason: str) -> None:
-    client().set_registered_model_tag(model, HOLD, reason)
+    with asking(model):
+        client().set_registered_model_tag(model, HOLD, reason)
 
 
 def clear_hold(model: str) -> None:

@@ -33,6 +33,13 @@ def test_a_version_refers_to_its_artifacts_its_record_and_what_its_run_logged(
             with pytest.raises(RegistryError, match=r"outside s3://slipway/"):
                 registered.referred(ours, "slipway")
             record = {**one.tags, tracking.RECORD: f"s3://slipway/records/{one.model}/1.json"}
+            gone = [
+                dataclasses.replace(one, number=99),
+                dataclasses.replace(one, tags=record, run_id="f" * 32),
+            ]
+            for each in gone:  # a version, or its run, that was deleted while the backup was made
+                with pytest.raises(RegistryError, match=f"{each.name}: MLflow did not answer as it should"):
+                    registered.referred([each], "slipway")
             found = registered.referred([dataclasses.replace(one, tags=record)], "slipway")
         finally:
             set_variables(before)

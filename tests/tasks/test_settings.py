@@ -6,7 +6,7 @@ import pytest
 
 from tasks import lineage, tracking
 from tasks.errors import PlatformError
-from tasks.settings import settings, write_platform_file
+from tasks.settings import child_environment, settings, write_platform_file
 
 
 def test_the_platform_that_ran_last_is_meant_unless_a_variable_says_otherwise(
@@ -45,6 +45,11 @@ def test_a_cluster_before_any_up_leaves_nothing_to_stop(home: Path) -> None:
 
     write_platform_file(home, {"platform": "cluster"})
     assert state.read(home) == state.State(cluster={"platform": "cluster"})
+
+
+def test_the_passphrase_of_backups_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_BACKUP_PASSPHRASE", "planted")
+    assert "planted" not in child_environment({}).values()
 
 
 def test_a_password_is_not_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

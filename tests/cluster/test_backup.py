@@ -117,6 +117,9 @@ def test_after_everything_was_lost_the_champion_serves_again(second: Second, tmp
     assert "holds no manifest.json" in refused(second, place / "objects")
 
     kill_in_the_middle(second, place)
+    started = second.cli.slipway("bootstrap", "--lock", str(second.file), *second.charts)
+    assert started.returncode != 0
+    assert "is half of a backup" in started.stdout + started.stderr
     restored = answer(second, "restore", place)
     # Released again, which its golden rows have answered.
     assert (restored["champions"], restored["left"]) == (["iris version 1"], [])

@@ -18,7 +18,7 @@ from tasks.pools import template
 from tests.cluster.outside import Done, Outside
 from tests.cluster.pods import kubectl
 
-SERVING, TRAINING = load_lock().namespaces.serving, load_lock().namespaces.training
+SERVING = load_lock().namespaces.serving
 TESTS = Path(__file__).parents[1]
 SHIPPED = ("__init__.py", "release/__init__.py", "release/model.py", "release/load.py")
 """What of these tests runs in the pod."""
@@ -89,6 +89,8 @@ class Releaser:
     cli: Outside
     name: str
     namespace: str
+    training: str
+    """Namespace with the login that may register versions."""
 
     def script(self, body: str, **values: Any) -> list[str]:
         """A command that runs `body` there; `values` are its global names."""
@@ -170,7 +172,7 @@ class Model:
                 return golden.model_copy(update={{'labels': tuple(labels)}})
             give([publish(PATH, strength, golden={golden}).number for strength in STRENGTHS])
             """,
-            login_of_training(self.releaser.cli), PATH=self.path, STRENGTHS=strengths,
+            login_of_training(self.releaser.cli, self.releaser.training), PATH=self.path, STRENGTHS=strengths,
         )  # fmt: skip
         return numbers
 
@@ -270,9 +272,9 @@ class Model:
         }
 
 
-def login_of_training(cli: Outside) -> dict[str, str]:
+def login_of_training(cli: Outside, namespace: str) -> dict[str, str]:
     """The variables with which a retrain logs in to MLflow: a release registers no versions."""
-    where = ("secret", "slipway-mlflow", "--namespace", TRAINING, "--output", "json")
+    where = ("secret", "slipway-mlflow", "--namespace", namespace, "--output", "json")
     held = json.loads(kubectl(cli, "get", *where))["data"]
     return {name: base64.b64decode(value).decode() for name, value in held.items()}
 
@@ -281,7 +283,8 @@ def login_of_training(cli: Outside) -> dict[str, str]:
 def releaser(cli: Outside, lock: PlatformLock | None = None, *, keep: bool = False) -> Iterator[Releaser]:
     """The pod, made from the pool's own template; what it released goes with it, unless `keep`."""
     lock = lock or load_lock()
-    made = Releaser(cli, f"releaser-{uuid.uuid4().hex[:6]}", lock.namespaces.serving)
+    names = lock.namespaces
+    made = Releaser(cli, f"releaser-{uuid.uuid4().hex[:6]}", names.serving, names.training)
     file = cli.home / f"{made.name}.json"
     file.write_text(json.dumps(pod(made.name, lock)))
     place = ("--namespace", made.namespace)

@@ -22,7 +22,10 @@ KEPT = {
 """All that is left in the platform's namespace: the volumes, and the passwords to what is on them."""
 KUBERNETES_OWN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 """In every namespace."""
-COMES_AND_GOES = ("events", "events.events.k8s.io", "certificatesigningrequests.certificates.k8s.io")
+COMES_AND_GOES = (
+    "events", "events.events.k8s.io", "certificatesigningrequests.certificates.k8s.io",
+    "ipaddresses.networking.k8s.io",  # one for each Service
+)  # fmt: skip
 REMEMBERED = """
 from tasks import tracking
 from tasks.prefect_api import ask

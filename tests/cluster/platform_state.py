@@ -12,6 +12,8 @@ KINDS = (
 )
 BY_GENERATION = ("Deployment", "StatefulSet", "Job")
 """Their resourceVersion also changes with their status."""
+ELECTED = ".machinelearning.seldon.io"
+"""Ends the name of what Seldon Core's operator renews every other second, because it leads."""
 EMPTY_FLOW = """
 from flows.cli_cluster import _alone
 ready = _alone()
@@ -34,6 +36,8 @@ def written(place: Outside, *namespaces: str) -> dict[str, str]:
     found = {f"Namespace {name}": version(one(place, "namespace", name)) for name in namespaces}
     for namespace in namespaces:
         for item in get(place, namespace, KINDS):
+            if item["metadata"]["name"].endswith(ELECTED):
+                continue
             name = f"{item['kind']} {namespace}/{item['metadata']['name']}"
             found[name] = version(item)
     return found

@@ -1,6 +1,7 @@
 """JupyterHub on the cluster under test, from its own chart, for as long as the tests of a module run."""
 
 import base64
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def with_hub(text: str, *values: str) -> str:
     """Pure: the lock with JupyterHub; `values` say who may log in."""
     told = text.replace("    enabled: false\n", "    enabled: true\n")
     if PASSWORD not in values:
-        told = told.replace("  hub: {host: null,", f"  hub: {{host: {HOST},")
+        told = re.sub(r"(?m)^  hub: \{.*\}$", f"  hub: {{host: {HOST}, let_in: [ingress]}}", told)
     return told.replace(f", {PASSWORD}]", f", {', '.join(values)}]")
 
 

@@ -183,7 +183,8 @@ def test_a_platform_on_servers_of_the_users_own_trains_and_serves(platform_up: O
     with store_outside(own.cli, load_lock()) as endpoint:
         done = own.cli.slipway("live", "iris", "--json", SLIPWAY_S3_ENDPOINT=endpoint)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert json.loads(done.stdout)["disagreements"] == []
+    (found,) = json.loads(done.stdout)["models"]
+    assert (found["version"], found["disagreements"]) == (1, [])
     own.teardown("--delete-models", "--delete-data")
     left = take_bucket_away(platform_up, load_lock())
     assert {"datasets", "mlflow", "records"} <= set(left), "a store of the user's own keeps its data"

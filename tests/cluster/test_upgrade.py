@@ -111,6 +111,6 @@ def test_older_schemas_are_migrated_before_the_new_servers_start_and_nothing_is_
     assert asked(second, "prefect", REVISION) == revision
     assert asked(second, "prefect", SCHEDULES) == schedules
     assert any(slug != "None" for _, slug in schedules)
-    for server in ("deployment/mlflow", "statefulset/prefect"):
-        log = kubectl(second.cli, "--namespace", platform, "logs", server, "--container", "upgrade-database")
+    for server, first in (("deployment/mlflow", "prepare"), ("statefulset/prefect", "upgrade-database")):
+        log = kubectl(second.cli, "--namespace", platform, "logs", server, "--container", first)
         assert "Running upgrade" in log or "upgraded" in log, log

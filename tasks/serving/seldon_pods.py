@@ -28,6 +28,8 @@ NEVER_STARTS = {
     "CrashLoopBackOff": "it ends again and again",
 }
 """What a container waits for in vain."""
+NOT_YET_KNOWN = "failed to sync"
+"""In the words of a node that was too slow to learn of a Secret or ConfigMap: it tries again by itself."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def failure_of(pod: Manifest, events: Sequence[Manifest], now: datetime) -> str:
         if ended.get("reason") == "OOMKilled":
             limit = memory_limit(pod, container["name"])
             return f"{what} was killed for using more memory than its {limit or 'limit'} (OOMKilled)"
-        if waiting.get("reason") in NEVER_STARTS:
+        if waiting.get("reason") in NEVER_STARTS and NOT_YET_KNOWN not in str(waiting.get("message")):
             said = _words(ended.get("message")) or _words(waiting.get("message"))
             code = f", exit code {ended['exitCode']}" if "exitCode" in ended else ""
             reason = waiting["reason"]

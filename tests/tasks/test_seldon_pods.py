@@ -119,6 +119,13 @@ READY = Verdict(ready=True)
         ),
         ("pulling", [pod(server=waiting("ContainerCreating"))], 1, False, "iris waits (ContainerCreating)"),
         (
+            "the node is slow",
+            [pod(server=waiting("CreateContainerConfigError", "failed to sync secret cache: timed out"))],
+            1,
+            False,
+            "iris waits (CreateContainerConfigError: failed to sync secret cache: timed out)",
+        ),
+        (
             "first pull failed",
             [pod(server=waiting("ErrImagePull", "no such host"))],
             1,

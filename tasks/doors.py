@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from tasks.lock_parts import Part
+from tasks.lock_parts import Part, Several
 
 DOMAIN = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 Host = Annotated[str, StringConstraints(pattern=rf"^(\*\.)?{DOMAIN}$")]
@@ -27,9 +27,7 @@ def _source(given: str) -> str:
 Source = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9:]([a-z0-9./:-]*[a-z0-9])?$"), AfterValidator(_source)
 ]
-Sources = Annotated[
-    tuple[Source, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
-]
+Sources = Annotated[tuple[Source, ...], Several]
 
 
 class Door(Part):

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tasks import store
 from tasks.errors import PlatformError
@@ -129,9 +128,7 @@ def _service(url: "URL") -> str:
 
 def addresses(databases: Iterable["URL"], endpoint: str) -> set[tuple[str, int]]:
     """Pure: host and port of all that the Job talks to: the databases, and the store at `endpoint`."""
-    at = urlsplit(endpoint)
-    store_port = at.port or (443 if at.scheme == "https" else 80)
-    return {(url.host or "", url.port or 5432) for url in databases} | {(at.hostname or "", store_port)}
+    return {(url.host or "", url.port or 5432) for url in databases} | {store.host_and_port(endpoint)}
 
 
 def wait_for(host: str, port: int) -> None:

@@ -78,10 +78,8 @@ def remove(cluster: Cluster, lock: PlatformLock) -> LeftOut:
     """Take them away, the last component first; what went, and what stays."""
     found = find(cluster, lock)
     removal.uninstall(cluster, found.releases)
-    if stay := (
-        *found.homes,
-        *map(str, found.secrets),
-    ):  # also where the release went in a run that was killed
+    if stay := (*found.homes, *map(str, found.secrets)):
+        # Also where nothing was uninstalled: the release may have gone in a run that was killed.
         removal.remove_rest(cluster, lock, Kept(homes=stay))
     for name in found.namespaces:
         cluster.delete(NAMESPACE, name)

@@ -12,9 +12,9 @@ Url = Annotated[str, StringConstraints(pattern=r"^(https?|oci)://[^\s]*[^\s/]$")
 Mirror = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*$")]
 Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 File = Annotated[str, StringConstraints(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]
-Files = Annotated[
-    tuple[File, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
-]
+Several = BeforeValidator(lambda given: (given,) if isinstance(given, str) else tuple(given))
+"""One may be written without a list."""
+Files = Annotated[tuple[File, ...], Several]
 BUILT = ("flow", "flow-spark", "mlflow", "model-server", "notebook", "notebook-spark")
 """Images that `make images` makes."""
 LOADED = "docker.io/slipway"

@@ -16,7 +16,7 @@ from tasks import old_runs, store
 from tasks.kubernetes import JOB, POD, SELDON_DEPLOYMENT, Kind, client
 from tasks.lock_parts import LOADED
 from tasks.oci import Registry, RegistryRefused, Stored, login
-from tasks.prefect_api import ask
+from tasks.prefect_api import every
 from tasks.settings import settings
 
 DIGEST = re.compile(r"\bsha256:[0-9a-f]{64}\b")
@@ -24,7 +24,6 @@ PUSHED = re.compile(r"^[0-9][0-9a-z.]*-[0-9a-f]{12}$")
 """A tag of `make images`: version, and hash of what went in."""
 SEEN = "records/housekeeping.json"
 """In the store: since when nothing refers to an image. Where nobody but releases and housekeeping writes."""
-PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -128,17 +127,7 @@ def references() -> set[str]:
     kinds.append((found.serving_namespace, SELDON_DEPLOYMENT))
     texts = [found.images, found.model_server_image]
     texts += [json.dumps(client(space).list(kind)) for space, kind in kinds]
-    texts += [json.dumps(each) for what in ("work_pools", "deployments") for each in prefect_has(what)]
+    for what in ("work_pools", "deployments"):
+        texts += [json.dumps(each) for each in every(f"{found.prefect_url}/{what}/filter")]
     texts += [json.dumps([one.tags, one.description]) for one in old_runs.versions()]
     return {digest for text in texts for digest in DIGEST.findall(text)}
-
-
-def prefect_has(what: str) -> list[object]:
-    """Every work pool, or deployment."""
-    found: list[object] = []
-    while True:
-        query = {"limit": PAGE, "offset": len(found)}
-        page = ask("POST", f"{settings().prefect_url}/{what}/filter", query).raise_for_status().json()
-        found += page
-        if len(page) < PAGE:
-            return found

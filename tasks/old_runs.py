@@ -5,22 +5,19 @@ MLflow keeps the entries in its trash; nothing of the registry is touched.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tasks.errors import RegistryError
 from tasks.runlog import MODEL
-from tasks.tracking import client
+from tasks.tracking import client, every_page
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.store.entities import PagedList
-
-T = TypeVar("T")
 
 PAGE = 500
 MODELS_PAGE = 100
@@ -145,21 +142,23 @@ def _named(what: Stored | RetrainRun) -> Iterator[None]:
 def versions() -> list["ModelVersion"]:
     """Every registered version, of every model."""
     mlflow = client()
-    return _every(lambda token: mlflow.search_model_versions("", max_results=PAGE, page_token=token))
+    return every_page(lambda token: mlflow.search_model_versions("", max_results=PAGE, page_token=token))
 
 
 def _runs() -> list[RetrainRun]:
     mlflow = client()
-    experiments = _every(lambda token: mlflow.search_experiments(max_results=PAGE, page_token=token))
+    experiments = every_page(lambda token: mlflow.search_experiments(max_results=PAGE, page_token=token))
     return [run for experiment in experiments for run in _runs_of(experiment.experiment_id)]
 
 
 def _runs_of(experiment: str) -> list[RetrainRun]:
     mlflow, ours = client(), f"tags.`{MODEL}` LIKE '%'"
-    runs = _every(lambda token: mlflow.search_runs([experiment], ours, max_results=PAGE, page_token=token))
+    runs = every_page(
+        lambda token: mlflow.search_runs([experiment], ours, max_results=PAGE, page_token=token)
+    )
     if not runs:
         return []
-    models = _every(
+    models = every_page(
         lambda token: mlflow.search_logged_models([experiment], max_results=MODELS_PAGE, page_token=token)
     )
     return [_run(each, models) for each in runs]
@@ -175,14 +174,3 @@ def _run(found: "Run", models: "Iterable[LoggedModel]") -> RetrainRun:
         if one.source_run_id == info.run_id
     )
     return RetrainRun(model, info.run_id, parent, last, info.artifact_uri, stored)
-
-
-def _every(search: "Callable[[str | None], PagedList[T]]") -> list[T]:
-    """What `search` finds, all its pages."""
-    found, token = list[T](), None
-    while True:
-        page = search(token)
-        found += page
-        token = page.token
-        if not token:
-            return found

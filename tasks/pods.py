@@ -44,11 +44,10 @@ def trouble(pods: list[Manifest]) -> str:
     """Pure: why pods are not ready, in the words of the kubelet and the scheduler."""
     said = []
     for pod in pods:
-        status = pod.get("status") or {}
-        for condition in status.get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                said.append(f"{pod['metadata']['name']}: {condition.get('message', '')}")
-        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        scheduled = condition(pod, "PodScheduled")
+        if scheduled is not None and scheduled["status"] == "False":
+            said.append(f"{pod['metadata']['name']}: {scheduled.get('message', '')}")
+        for container in statuses(pod):
             state = container.get("state") or {}
             about = state.get("waiting") or state.get("terminated")
             if about and about.get("reason") not in ON_THE_WAY:
@@ -59,9 +58,24 @@ def trouble(pods: list[Manifest]) -> str:
 
 def runs(pod: Manifest) -> bool:
     """Pure: whether one of the pod's containers is at work."""
+    return any("running" in (each.get("state") or {}) for each in statuses(pod))
+
+
+def statuses(pod: Manifest) -> list[Manifest]:
+    """Pure: of all containers, those that prepare first."""
     status = pod.get("status") or {}
-    found = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-    return any("running" in (each.get("state") or {}) for each in found)
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def condition(resource: Manifest, kind: str) -> Manifest | None:
+    """Pure: what its status says about `kind`, such as Ready; of a pod, a node, or whatever has conditions."""
+    conditions = (resource.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each.get("type") == kind), None)
+
+
+def ready(resource: Manifest) -> bool:
+    """Pure: whether the pod, or node, says that it is."""
+    return (condition(resource, "Ready") or {}).get("status") == "True"
 
 
 def selectors(objects: Iterable[Manifest]) -> list[dict[str, str]]:
@@ -88,11 +102,9 @@ def watch(cluster: Cluster, objects: Iterable[Manifest]) -> Callable[[], str]:
 
 def failing(pod: Manifest) -> list[str]:
     """Pure: the containers that ended badly, or were started again and are not ready: their log says why."""
-    status = pod.get("status") or {}
-    found = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     return [
         each["name"]
-        for each in found
+        for each in statuses(pod)
         if not each["ready"]
         and (each["restartCount"] or ((each.get("state") or {}).get("terminated") or {}).get("exitCode"))
     ]

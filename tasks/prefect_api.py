@@ -10,6 +10,8 @@ from tasks.settings import settings
 
 TIMEOUT = 10.0
 """Seconds that one answer may take."""
+PAGE = 200
+"""As much as Prefect gives at once."""
 BUSY = 20.0
 """Seconds for which a request is made again while the server says that it is busy."""
 
@@ -38,6 +40,16 @@ def ask(method: str, url: str, body: Any = None) -> httpx.Response:
             "`slipway status` says what runs.",
         ) from error
     return answer
+
+
+def every(url: str) -> list[dict[str, Any]]:
+    """All that a `/filter` of Prefect finds, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = ask("POST", url, {"limit": PAGE, "offset": len(found)}).raise_for_status().json()
+        found += page
+        if len(page) < PAGE:
+            return found
 
 
 @lru_cache(maxsize=1)

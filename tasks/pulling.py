@@ -7,9 +7,8 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from tasks import registry
+from tasks import registry, store
 from tasks.errors import PlatformError
 from tasks.kubernetes import JOB, NAMESPACE, POD, SECRET, Cluster, Manifest, client, poll
 from tasks.platform import namespace_manifest
@@ -90,8 +89,8 @@ def external(lock: PlatformLock) -> dict[str, str]:
     if lock.postgres.external:
         found["Postgres"] = f"{lock.postgres.host}:{lock.postgres.port}"
     if lock.store.external:
-        url = urlsplit(lock.store.endpoint)
-        found["object store"] = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+        host, port = store.host_and_port(lock.store.endpoint)
+        found["object store"] = f"{host}:{port}"
     return found
 
 

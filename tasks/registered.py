@@ -7,6 +7,9 @@ from tasks import tracking
 from tasks.errors import RegistryError
 from tasks.tracking import RECORD, Version
 
+PAGE = 500
+"""Models that one request asks for."""
+
 
 @dataclass(frozen=True)
 class Referred:
@@ -18,13 +21,11 @@ class Referred:
 
 def versions() -> list[Version]:
     """Every version of every model."""
-    mlflow, names, token = tracking.client(), list[str](), None
-    while True:
-        page = mlflow.search_registered_models(max_results=500, page_token=token)
-        names += [one.name for one in page]
-        token = page.token
-        if not token:
-            return [version for name in names for version in tracking.versions(name)]
+    mlflow = tracking.client()
+    models = tracking.every_page(
+        lambda token: mlflow.search_registered_models(max_results=PAGE, page_token=token)
+    )
+    return [version for model in models for version in tracking.versions(model.name)]
 
 
 def every(*found: Iterable[Version]) -> tuple[Version, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tasks.errors import PlatformError
 from tasks.kubernetes import Manifest
+from tasks.pods import ready
 from tasks.resources import quantity, requested
 
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
@@ -76,11 +77,8 @@ def of_node(node: Manifest) -> Needs:
 
 def takes_pods(node: Manifest) -> bool:
     taints = node["spec"].get("taints") or ()
-    ready = any(
-        each["type"] == "Ready" and each["status"] == "True" for each in node["status"].get("conditions", ())
-    )
     kept_away = any(each["effect"] in KEEPS_AWAY for each in taints)
-    return ready and not kept_away and not node["spec"].get("unschedulable", False)
+    return ready(node) and not kept_away and not node["spec"].get("unschedulable", False)
 
 
 def asked(pod: Manifest) -> Needs:

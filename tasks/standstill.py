@@ -11,8 +11,8 @@ from tasks import databases, locks, old_jobs, platform, removal
 from tasks.errors import PlatformError
 from tasks.kubernetes import DEPLOYMENT, JOB, POD, STATEFUL_SET, Cluster, Kind, Manifest, poll
 from tasks.platform_lock import PlatformLock
-from tasks.pods import trouble
-from tasks.prefect_api import ask
+from tasks.pods import ready, trouble
+from tasks.prefect_api import PAGE, ask, every
 
 NAME = "app.kubernetes.io/name"
 SERVERS = ("mlflow", "prefect")
@@ -23,7 +23,6 @@ DATA = ("postgres", "object-store")
 HUB = {"app.kubernetes.io/component": "hub"}
 """JupyterHub's own pod, in the namespace of notebooks."""
 PATIENCE = 600.0
-PAGE = 200
 UNDER_WAY = ("RUNNING", "PENDING", "CANCELLING")
 
 
@@ -142,22 +141,9 @@ def renewed(old: set[str], pods: list[Manifest]) -> bool:
     return bool(there) and all(ready(pod) and pod["metadata"]["uid"] not in old for pod in there)
 
 
-def ready(pod: Manifest) -> bool:
-    """Pure."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
 def free_locks(api: str) -> None:
     """Forget who held a lock when the backup was made: no lease of theirs ends any more, so nothing else would."""
-    limits: list[dict[str, Any]] = []
-    while True:
-        asked = {"limit": PAGE, "offset": len(limits)}
-        page = ask("POST", f"{api}/v2/concurrency_limits/filter", asked).raise_for_status().json()
-        limits += page
-        if len(page) < PAGE:
-            break
-    for limit in limits:
+    for limit in every(f"{api}/v2/concurrency_limits/filter"):
         if limit["name"].partition("-")[0] in get_args(locks.Kind):
             ask("DELETE", f"{api}/v2/concurrency_limits/{limit['id']}").raise_for_status()
 

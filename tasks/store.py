@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
+from urllib.parse import urlsplit
 
 from tasks.errors import SlipwayError, SourceError
 from tasks.settings import settings
@@ -42,6 +43,12 @@ def is_s3(uri: str) -> bool:
 
 def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def host_and_port(endpoint: str) -> tuple[str, int]:
+    """Pure: where the server of an http(s) address listens."""
+    url = urlsplit(endpoint)
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
 
 def split_s3(uri: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urlparse
 
 from tasks import store
@@ -20,12 +20,14 @@ from tasks.gate import GateRecord
 from tasks.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.store.entities import PagedList
     from mlflow.tracking import MlflowClient
 
+T = TypeVar("T")
 Alias = Literal["champion", "previous"]
 
 DIGEST = "slipway.digest"
@@ -67,6 +69,17 @@ class Version:
     def uri(self) -> str:
         """Folder of the artifacts: a local path or `s3://`."""
         return plain_uri(client().get_model_version_download_uri(self.model, str(self.number)))
+
+
+def every_page(search: "Callable[[str | None], PagedList[T]]") -> list[T]:
+    """What `search` finds, all its pages; it is given the token of each."""
+    found, token = list[T](), None
+    while True:
+        page = search(token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 @contextmanager

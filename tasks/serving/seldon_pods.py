@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tasks.pods import condition, ready, statuses
 from tasks.serving import Predictor
 from tasks.serving.seldon_manifest import environment_of, initializer_name
 
@@ -113,26 +114,8 @@ def container_named(containers: Iterable[Manifest] | None, name: str) -> Manifes
 
 def is_ready(pod: Manifest) -> bool:
     """Whether the pod, and each of its containers, answers."""
-    ready = condition(pod, "Ready")
     servers = pod.get("status", {}).get("containerStatuses") or []
-    return (
-        not leaving(pod)
-        and ready is not None
-        and ready.get("status") == "True"
-        and bool(servers)
-        and all(each.get("ready") for each in servers)
-    )
-
-
-def condition(resource: Manifest, kind: str) -> Manifest | None:
-    conditions = resource.get("status", {}).get("conditions") or []
-    return next((each for each in conditions if each.get("type") == kind), None)
-
-
-def statuses(pod: Manifest) -> list[Manifest]:
-    """Of all containers, those that prepare first."""
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return not leaving(pod) and ready(pod) and bool(servers) and all(each.get("ready") for each in servers)
 
 
 def failure_of(pod: Manifest, events: Sequence[Manifest], now: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.local.prefect_database import ensure_database
-from tasks import alone, standstill
+from tasks import alone, prefect_api, standstill
 from tasks.prefect_api import ask
 from tasks.settings import inherited
 
@@ -37,7 +37,7 @@ def post(url: str, body: dict[str, Any]) -> Any:
 
 
 def test_locks_are_freed_and_other_limits_stay(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standstill, "PAGE", 2)
+    monkeypatch.setattr(prefect_api, "PAGE", 2)
     for name in ("release-iris", "housekeeping-platform", "made-by-hand", "release-churn", "release-wine"):
         post(f"{api}/v2/concurrency_limits/", {"name": name, "limit": 1})
     standstill.free_locks(api)

@@ -8,7 +8,8 @@ from tasks import platform, verification
 from tasks.errors import PlatformError
 from tasks.kubernetes import CONFIG_MAP, DEPLOYMENT, JOB, POD, STATEFUL_SET
 from tasks.platform_lock import load_lock
-from tasks.standstill import all_ready, gone, ready, renewed, servers, standstill, stop
+from tasks.pods import ready
+from tasks.standstill import all_ready, gone, renewed, servers, standstill, stop
 from tests.tasks.cluster_memory import NAMES, Memory
 
 LOCK = load_lock()
